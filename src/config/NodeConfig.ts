@@ -1,0 +1,35 @@
+// The settings of one node after file, flags and defaults are merged and checked. Paths are absolute, sizes are
+// bytes, durations are milliseconds.
+import * as Context from "effect/Context"
+import type { ComputerId } from "../domain/ids.ts"
+
+export interface NodeConfigShape {
+  readonly computerId: ComputerId
+  readonly instanceRoot: string
+  readonly softwareRoot: string
+  readonly masterUrl: string
+  /** The computer's own pair, and where partitions' pairs are kept: all three or none. */
+  readonly certificates:
+    | { readonly keyFile: string; readonly certFile: string; readonly repositoryPath: string }
+    | undefined
+  /** CAs that may have signed the master's certificate; undefined: the system's. */
+  readonly masterCaFile: string | undefined
+  /** Command that bootstraps a software release. */
+  readonly buildout: string
+  readonly sharedPartList: ReadonlyArray<string>
+  readonly buildTimePartList: ReadonlyArray<string>
+  /** Options that buildouts of software releases get as `networkcache:<key>=<value>`, in the reference's order. */
+  readonly buildoutNetworkCache: ReadonlyArray<readonly [key: string, value: string]>
+  readonly instanceStorageHome: string
+  readonly ipv4GlobalNetwork: string
+  readonly syncInterval: number
+  /** Age after which an unchanged partition is processed again; 0 always, negative never. */
+  readonly maximumPeriodicity: number
+  /** Undefined: no limit. */
+  readonly partitionTimeout: number | undefined
+  readonly softwareMinFreeSpace: number
+  readonly instanceMinFreeSpace: number
+  readonly rootCheck: boolean
+}
+
+export class NodeConfig extends Context.Service<NodeConfig, NodeConfigShape>()("slapgrid/config/NodeConfig") {}

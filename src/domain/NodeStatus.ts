@@ -1,0 +1,72 @@
+// The facts about a running node that status, the demo's screen and library users read. Times are milliseconds
+// since 1970, as Clock gives them.
+import type { ExitStatus } from "./ExitStatus.ts"
+import type { ComputerId, PartitionId, SoftwareUrl } from "./ids.ts"
+import type { PartitionRequestedState, SoftwareRequestedState } from "./DesiredState.ts"
+import type { ServiceKind } from "./ServiceSpec.ts"
+
+export type ServiceState = "stopped" | "starting" | "running" | "backoff" | "stopping" | "exited"
+
+export interface ServiceStatus {
+  readonly name: string
+  readonly kind: ServiceKind
+  readonly state: ServiceState
+  readonly pid: number | undefined
+  /** When the running process was started. */
+  readonly since: number | undefined
+  /** How often it was started again after it ended by itself. */
+  readonly restarts: number
+  readonly lastExit: ExitStatus | undefined
+  readonly error: string | undefined
+}
+
+export type SoftwareActualState = "waiting" | "building" | "available" | "failed" | "destroying" | "destroyed"
+
+export interface SoftwareStatus {
+  readonly url: SoftwareUrl
+  readonly requested: SoftwareRequestedState
+  readonly state: SoftwareActualState
+  /** When this state began. */
+  readonly since: number
+  /** The newest line of a running build. */
+  readonly lastLine: string | undefined
+  readonly error: string | undefined
+}
+
+export type PartitionActualState =
+  | "waiting"
+  | "installing"
+  | "started"
+  | "stopping"
+  | "stopped"
+  | "destroying"
+  | "destroyed"
+  | "free"
+  | "failed"
+
+export interface PartitionStatus {
+  readonly id: PartitionId
+  readonly requested: PartitionRequestedState
+  readonly software: SoftwareUrl | undefined
+  readonly state: PartitionActualState
+  readonly since: number
+  /** What it waits for, in words. */
+  readonly waitingFor: string | undefined
+  readonly error: string | undefined
+  readonly services: ReadonlyArray<ServiceStatus>
+}
+
+export interface SyncStatus {
+  /** When the master last gave a usable answer. */
+  readonly lastSuccess: number | undefined
+  readonly error: string | undefined
+}
+
+export interface NodeStatus {
+  readonly computer: ComputerId
+  readonly pid: number
+  readonly startedAt: number
+  readonly sync: SyncStatus
+  readonly software: ReadonlyArray<SoftwareStatus>
+  readonly partitions: ReadonlyArray<PartitionStatus>
+}

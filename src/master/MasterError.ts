@@ -1,0 +1,40 @@
+// Why a call to the master failed. The reason decides what a caller may do; slap-protocol.md (Transport) maps
+// statuses to reasons.
+import * as Schema from "effect/Schema"
+
+export const MasterErrorReason = Schema.Literals([
+  /** No answer: connection refused, reset, timed out, or TLS failed before a reply. */
+  "Unreachable",
+  /** 5xx and 429: the master cannot answer now. */
+  "Unavailable",
+  /** 401, 403: certificate wrong or revoked. */
+  "Unauthorised",
+  /** 404: unknown computer, partition or method. */
+  "NotFound",
+  /** 408: not ready yet, ask again later. */
+  "NotReady",
+  /** 409 and other 4xx: do not repeat unchanged. */
+  "Refused",
+  /** An answer that is no valid document of the expected kind. */
+  "InvalidAnswer",
+])
+export type MasterErrorReason = typeof MasterErrorReason.Type
+
+export class MasterError extends Schema.TaggedError<MasterError>()("MasterError", {
+  /** SLAP method, such as `getFullComputerInformation`. */
+  method: Schema.String,
+  reason: MasterErrorReason,
+  /** HTTP status, when there was an answer. */
+  status: Schema.UndefinedOr(Schema.Int),
+  message: Schema.String,
+}) {
+  /** Whether the same call can succeed later without anybody changing it. */
+  get isRetryable(): boolean {
+    return (
+      this.reason === "Unreachable" ||
+      this.reason === "Unavailable" ||
+      this.reason === "NotReady" ||
+      this.reason === "InvalidAnswer"
+    )
+  }
+}
