@@ -23,6 +23,8 @@ export interface NodeConfigShape {
   readonly instanceStorageHome: string
   readonly ipv4GlobalNetwork: string
   readonly syncInterval: number
+  /** How long a service may take to end after SIGTERM before it is killed. */
+  readonly stopTimeout: number
   /** Age after which an unchanged partition is processed again; 0 always, negative never. */
   readonly maximumPeriodicity: number
   /** Undefined: no limit. */

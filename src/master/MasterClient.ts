@@ -11,7 +11,7 @@ import type { MasterError } from "./MasterError.ts"
 /** A partition's own certificate and key (PEM texts); both empty when the master gives none (slapproxy). */
 export interface PartitionCertificate {
   readonly certificate: string
-  readonly key: Redacted<string>
+  readonly key: Redacted
 }
 
 export class MasterClient extends Context.Service<

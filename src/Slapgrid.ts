@@ -1,0 +1,56 @@
+// A node as one layer: the composition of everything below actors/, for the program and for other Effect programs.
+// Closing it stops every service in order; nothing is left behind.
+import * as Layer from "effect/Layer"
+import { NodeSupervisor } from "./actors/NodeSupervisor.ts"
+import { PartitionActors } from "./actors/partition/PartitionActor.ts"
+import { SoftwareActors } from "./actors/software/SoftwareActor.ts"
+import { Buildout } from "./build/Buildout.ts"
+import { InstanceBuild } from "./build/InstanceBuild.ts"
+import { SoftwareBuild } from "./build/SoftwareBuild.ts"
+import { NodeConfig, type NodeConfigShape } from "./config/NodeConfig.ts"
+import { ControlServer } from "./control/ControlServer.ts"
+import { MasterSync } from "./desired/MasterSync.ts"
+import { agentDirectory } from "./files/machine.ts"
+import { HttpMasterClient } from "./master/http/HttpMasterClient.ts"
+import { Accounts } from "./process/Accounts.ts"
+import { AgentLock } from "./process/AgentLock.ts"
+import { PartitionServices } from "./process/PartitionServices.ts"
+import { Spawner } from "./process/Spawner.ts"
+import { Outbox } from "./report/Outbox.ts"
+import { StatusBoard } from "./report/StatusBoard.ts"
+import { version } from "./version.ts"
+
+/** A node that follows whatever `MasterClient` it is given. */
+const layerWithMaster = (config: NodeConfigShape) => {
+  const machine = Layer.mergeAll(Spawner.layer, Accounts.layer({ rootCheck: config.rootCheck }))
+  const builds = Layer.mergeAll(SoftwareBuild.layer, InstanceBuild.layer).pipe(Layer.provide(Buildout.layerCold))
+  const actors = Layer.mergeAll(SoftwareActors.layer, PartitionActors.layer)
+  return NodeSupervisor.layer.pipe(
+    Layer.provideMerge(ControlServer.layer(agentDirectory(config.instanceRoot))),
+    Layer.provideMerge(MasterSync.layer),
+    Layer.provide(actors),
+    Layer.provide(PartitionServices.layer),
+    Layer.provide(builds),
+    Layer.provideMerge(Outbox.layer),
+    Layer.provideMerge(StatusBoard.layer),
+    Layer.provide(machine),
+    Layer.provideMerge(AgentLock.layer),
+    Layer.provideMerge(Layer.succeed(NodeConfig, config)),
+  )
+}
+
+/** A node that follows the SLAP master of its configuration. */
+const layer = (config: NodeConfigShape) =>
+  layerWithMaster(config).pipe(
+    Layer.provide(
+      HttpMasterClient.layer({
+        masterUrl: config.masterUrl,
+        computerId: config.computerId,
+        certificates: config.certificates,
+        masterCaFile: config.masterCaFile,
+        version,
+      }),
+    ),
+  )
+
+export const Slapgrid = { layer, layerWithMaster }

@@ -1,0 +1,150 @@
+// The one supervisor of a node: starts an actor for each software release and partition that the master names, tells
+// each what changed, and passes on which releases are ready. Stops partitions first and all at once.
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Queue from "effect/Queue"
+import * as Scope from "effect/Scope"
+import { difference, samePartition, sameSoftware } from "../desired/diff.ts"
+import { MasterSync, type Update } from "../desired/MasterSync.ts"
+import type { DesiredPartition, DesiredSoftware } from "../domain/DesiredState.ts"
+import type { PartitionId, SoftwareUrl } from "../domain/ids.ts"
+import { StatusBoard } from "../report/StatusBoard.ts"
+import type { Actor } from "./Actor.ts"
+import type { PartitionWish } from "./partition/decide.ts"
+import { PartitionActors } from "./partition/PartitionActor.ts"
+import type { SoftwareWish } from "./software/decide.ts"
+import { SoftwareActors } from "./software/SoftwareActor.ts"
+
+interface KnownSoftware {
+  readonly actor: Actor<SoftwareWish>
+  readonly scope: Scope.Closeable
+  desired: DesiredSoftware
+  isReady: boolean
+}
+
+interface KnownPartition {
+  readonly actor: Actor<PartitionWish>
+  desired: DesiredPartition
+  isGone: boolean
+}
+
+export const NodeSupervisor = {
+  layer: Layer.effectDiscard(
+    Effect.gen(function* () {
+      const { updates } = yield* MasterSync
+      const parts = { software: yield* SoftwareActors, partitions: yield* PartitionActors, board: yield* StatusBoard }
+      const partitionScope = yield* parallelScope
+      const softwareScope = yield* parallelScope
+      const registry = new Registry({ ...parts, partitionScope, softwareScope })
+      yield* Queue.take(updates).pipe(Effect.flatMap(registry.apply), Effect.forever, Effect.forkScoped)
+      // Last registered, first to run: services end while everything they report to is still there.
+      yield* Effect.addFinalizer((exit) => Scope.close(partitionScope, exit))
+    }),
+  ),
+}
+
+/** Its members end side by side, so that the slowest alone decides how long a stop takes. */
+const parallelScope = Effect.acquireRelease(Scope.make("parallel"), (scope, exit) => Scope.close(scope, exit))
+
+interface Parts {
+  readonly software: SoftwareActors["Service"]
+  readonly partitions: PartitionActors["Service"]
+  readonly board: StatusBoard["Service"]
+  readonly partitionScope: Scope.Closeable
+  readonly softwareScope: Scope.Closeable
+}
+
+class Registry {
+  readonly #parts: Parts
+  readonly #software = new Map<SoftwareUrl, KnownSoftware>()
+  readonly #partitions = new Map<PartitionId, KnownPartition>()
+  #nudge = 0
+
+  constructor(parts: Parts) {
+    this.#parts = parts
+  }
+
+  readonly apply = ({ asked, state }: Update): Effect.Effect<void> =>
+    Effect.gen({ self: this }, function* () {
+      if (asked) this.#nudge++
+      const software = difference(
+        this.#software,
+        state.software,
+        (one) => one.url,
+        (known, one) => !asked && sameSoftware(known.desired, one),
+      )
+      const partitions = difference(
+        this.#partitions,
+        state.partitions,
+        (one) => one.id,
+        (known, one) => !asked && !known.isGone && samePartition(known.desired, one),
+      )
+      yield* Effect.forEach(software.gone, this.#retire)
+      yield* Effect.forEach(software.tell, this.#tellSoftware)
+      yield* Effect.forEach(partitions.gone, this.#miss)
+      yield* Effect.forEach(partitions.tell, this.#tellPartition)
+    })
+
+  readonly #tellSoftware = (desired: DesiredSoftware): Effect.Effect<void> =>
+    Effect.gen({ self: this }, function* () {
+      let known = this.#software.get(desired.url)
+      if (known === undefined) {
+        const scope = yield* Scope.fork(this.#parts.softwareScope)
+        const onReady = (isReady: boolean) => this.#ready(desired.url, isReady)
+        const actor = yield* Scope.provide(this.#parts.software.make({ url: desired.url, onReady }), scope)
+        known = { actor, scope, desired, isReady: false }
+        this.#software.set(desired.url, known)
+      }
+      known.desired = desired
+      yield* known.actor.tell({ software: desired, nudge: this.#nudge })
+    })
+
+  readonly #tellPartition = (desired: DesiredPartition): Effect.Effect<void> =>
+    Effect.gen({ self: this }, function* () {
+      let known = this.#partitions.get(desired.id)
+      if (known === undefined) {
+        const scope = yield* Scope.fork(this.#parts.partitionScope)
+        const actor = yield* Scope.provide(this.#parts.partitions.make(desired.id), scope)
+        known = { actor, desired, isGone: false }
+        this.#partitions.set(desired.id, known)
+      }
+      known.desired = desired
+      known.isGone = false
+      yield* known.actor.tell(this.#wishFor(desired))
+    }).pipe(Effect.catch((error) => Effect.logError(`${desired.id} cannot be supervised: ${error.message}`)))
+
+  /** A release that the master does not offer is not waited for: the installation tells that it is missing. */
+  #wishFor(partition: DesiredPartition): PartitionWish {
+    const software = partition.software === undefined ? undefined : this.#software.get(partition.software)
+    const isAwaited = software !== undefined && software.desired.requested === "available" && !software.isReady
+    return { partition, isSoftwareReady: !isAwaited, nudge: this.#nudge }
+  }
+
+  readonly #ready = (url: SoftwareUrl, isReady: boolean): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const software = this.#software.get(url)
+      if (software === undefined || software.isReady === isReady) return Effect.void
+      software.isReady = isReady
+      const users = [...this.#partitions.values()].filter(({ desired }) => desired.software === url)
+      return Effect.forEach(users, ({ actor, desired }) => actor.tell(this.#wishFor(desired)), { discard: true })
+    })
+
+  /** A release that the master no longer names: nothing is left to do for it. */
+  readonly #retire = (url: SoftwareUrl): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const known = this.#software.get(url)
+      if (known === undefined) return Effect.void
+      this.#software.delete(url)
+      return Effect.andThen(Scope.close(known.scope, Exit.void), this.#parts.board.setSoftware(url, undefined))
+    })
+
+  /** A partition that the master no longer names is left as it is: only a wish ends services. */
+  readonly #miss = (id: PartitionId): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const known = this.#partitions.get(id)
+      if (known === undefined || known.isGone) return Effect.void
+      known.isGone = true
+      return Effect.logWarning(`the master no longer names partition ${id}: it is left as it is`)
+    })
+}

@@ -1,0 +1,233 @@
+// Keeps one partition as the master wants it: decides, works, remembers. Its services live in the actor's own Scope,
+// not in the fiber that works, so that neither a crash of the work nor a newer wish touches them.
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as FiberHandle from "effect/FiberHandle"
+import * as Layer from "effect/Layer"
+import * as Random from "effect/Random"
+import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import { InstanceBuild } from "../../build/InstanceBuild.ts"
+import { NodeConfig } from "../../config/NodeConfig.ts"
+import type { PartitionId } from "../../domain/ids.ts"
+import { fullName, type ServiceSpec } from "../../domain/ServiceSpec.ts"
+import type { FileError } from "../../files/FileError.ts"
+import { processors } from "../../files/machine.ts"
+import { MasterClient } from "../../master/MasterClient.ts"
+import { PartitionServices } from "../../process/PartitionServices.ts"
+import type { ServiceGroup } from "../../process/service/ServiceGroup.ts"
+import { Outbox } from "../../report/Outbox.ts"
+import { StatusBoard } from "../../report/StatusBoard.ts"
+import { type Actor, type Mailbox, makeActor, nextWish } from "../Actor.ts"
+import { retryDelay } from "../retry.ts"
+import {
+  decide,
+  type PartitionDecision,
+  type PartitionMemory,
+  type PartitionWish,
+  type Periods,
+  remember,
+  wishKey,
+} from "./decide.ts"
+import { PartitionView } from "./PartitionView.ts"
+import { type PartitionError, PartitionWork } from "./PartitionWork.ts"
+
+export class PartitionActors extends Context.Service<
+  PartitionActors,
+  { readonly make: (id: PartitionId) => Effect.Effect<Actor<PartitionWish>, FileError, Scope.Scope> }
+>()("slapgrid/actors/partition/PartitionActors") {
+  static readonly layer = Layer.effect(
+    PartitionActors,
+    Effect.gen(function* () {
+      const config = yield* NodeConfig
+      const services = yield* PartitionServices
+      const board = yield* StatusBoard
+      const outbox = yield* Outbox
+      const dependencies = { config, services, client: yield* MasterClient, builder: yield* InstanceBuild }
+      // Buildouts are bound by the processor: more at once would only share it.
+      const turn = yield* Semaphore.make(processors())
+      const periods: Periods = { maximum: config.maximumPeriodicity, sync: config.syncInterval }
+
+      const make = Effect.fnUntraced(function* (id: PartitionId) {
+        const work = new PartitionWork(id, dependencies)
+        const view = new PartitionView(id, board)
+        const onAlarm = (spec: ServiceSpec) => bang(work, outbox, spec)
+        const group = yield* services.group({ id, onChange: view.refresh, onAlarm })
+        view.watch(group.status)
+        const completion = yield* FiberHandle.make<void>()
+        const supervision = new Supervision({ work, view, group, outbox, turn, periods, completion })
+        return yield* makeActor(`partition ${id}`, supervision.follow)
+      })
+      return PartitionActors.of({ make })
+    }),
+  )
+}
+
+/** A watched program ended by itself: the master hears of it once for each deployment. */
+const bang = Effect.fnUntraced(function* (work: PartitionWork, outbox: Outbox["Service"], spec: ServiceSpec) {
+  yield* Effect.logWarning(`${fullName(spec)} ended and is started again`)
+  if (!(yield* work.claimBang)) return
+  const message = `${spec.name} process in partition ${work.id} encountered a problem`
+  yield* outbox.offer({ _tag: "Bang", id: work.id, message })
+})
+
+interface Parts {
+  readonly work: PartitionWork
+  readonly view: PartitionView
+  readonly group: ServiceGroup
+  readonly outbox: Outbox["Service"]
+  readonly turn: Semaphore.Semaphore
+  readonly periods: Periods
+  /** The fiber that waits for the master to know of a processing. */
+  readonly completion: FiberHandle.FiberHandle<void>
+}
+
+/** Whether a newer wish makes the work for `wish` pointless. A moved timestamp does not: it is worked on next. */
+const supersedes =
+  (wish: PartitionWish) =>
+  (newer: PartitionWish): boolean =>
+    newer.partition.requested !== wish.partition.requested || newer.partition.software !== wish.partition.software
+
+class Supervision {
+  readonly #parts: Parts
+
+  constructor(parts: Parts) {
+    this.#parts = parts
+  }
+
+  readonly follow = (mailbox: Mailbox<PartitionWish>): Effect.Effect<never> =>
+    Effect.gen({ self: this }, function* () {
+      const { periods, view, work } = this.#parts
+      let wish = yield* mailbox.take
+      let memory: PartitionMemory = { processed: yield* work.processed, enforced: undefined, hold: undefined }
+      while (true) {
+        yield* view.wants(wish)
+        const decision = decide(wish, memory, periods, yield* Clock.currentTimeMillis)
+        if (decision._tag === "Wait") {
+          yield* view.waitsFor(decision.reason)
+          wish = yield* nextWish(mailbox, wish, decision.until)
+          continue
+        }
+        const outcome = yield* Effect.raceFirst(
+          Effect.result(this.#perform(decision, wish, memory)),
+          Effect.as(mailbox.waitFor(supersedes(wish)), undefined),
+        )
+        if (outcome === undefined) wish = yield* mailbox.take
+        else if (outcome._tag === "Success") memory = outcome.success
+        else memory = yield* this.#fail(wish, memory, outcome.failure)
+      }
+    })
+
+  #perform(
+    decision: Exclude<PartitionDecision, { readonly _tag: "Wait" }>,
+    wish: PartitionWish,
+    memory: PartitionMemory,
+  ): Effect.Effect<PartitionMemory, PartitionError> {
+    switch (decision._tag) {
+      case "Enforce":
+        return this.#enforce(wish, memory)
+      case "Process":
+        return this.#process(wish, decision.reason)
+      case "Destroy":
+        return this.#destroy(wish, memory)
+      case "Free":
+        return this.#free(wish)
+    }
+  }
+
+  /** Services as the last installation left them; nothing is started that was never installed. */
+  #enforce(wish: PartitionWish, memory: PartitionMemory): Effect.Effect<PartitionMemory, PartitionError> {
+    const { group, view, work } = this.#parts
+    const { requested } = wish.partition
+    return Effect.gen(function* () {
+      if (requested === "started" && memory.processed !== undefined) yield* work.start(group, false)
+      if (requested === "stopped") yield* group.stopAll
+      if (memory.hold === undefined && wish.isSoftwareReady) yield* view.show(requested)
+      return { ...memory, enforced: requested }
+    })
+  }
+
+  #process(wish: PartitionWish, reason: string): Effect.Effect<PartitionMemory, PartitionError> {
+    const { completion, group, outbox, turn, view, work } = this.#parts
+    const { id, requested, timestamp } = wish.partition
+    return Effect.gen(function* () {
+      yield* view.show("installing")
+      yield* Effect.logInfo(`processing ${id}: ${reason}`)
+      yield* FiberHandle.clear(completion)
+      const install = turn.withPermit(work.install(wish.partition, reason))
+      if (requested === "started") {
+        yield* install
+        yield* work.start(group, true)
+      } else {
+        // Stopped in any case, whatever becomes of the installation.
+        yield* Effect.ensuring(install, group.stopAll)
+      }
+      yield* Effect.logInfo(`${id} is ${requested}`)
+      yield* view.show(requested)
+      // Marked as processed only once the master knows: a crash in between repeats work and report.
+      yield* outbox.deliver({ _tag: "Partition", id, state: requested }).pipe(
+        Effect.andThen((delivery) =>
+          delivery === "Replaced" || timestamp === undefined ? Effect.void : Effect.ignore(work.complete(timestamp)),
+        ),
+        FiberHandle.run(completion),
+      )
+      return remember(wish, yield* Clock.currentTimeMillis)
+    })
+  }
+
+  #destroy(wish: PartitionWish, memory: PartitionMemory): Effect.Effect<PartitionMemory, PartitionError> {
+    const { completion, group, outbox, view, work } = this.#parts
+    const { id } = wish.partition
+    return Effect.gen(function* () {
+      yield* FiberHandle.clear(completion)
+      yield* view.show("destroying")
+      yield* group.stopAll
+      yield* outbox.offer({ _tag: "Partition", id, state: "stopped" })
+      const until = yield* work.destroy
+      if (until !== undefined) {
+        yield* view.show("stopped")
+        const hold = {
+          wish: wishKey(wish),
+          nudge: wish.nudge,
+          failures: 0,
+          until,
+          reason: "its retention delay is not over",
+        }
+        return { ...memory, enforced: "destroyed", hold }
+      }
+      yield* Effect.logInfo(`${id} is destroyed`)
+      yield* view.show("destroyed")
+      yield* outbox.offer({ _tag: "Partition", id, state: "destroyed" })
+      return remember(wish, yield* Clock.currentTimeMillis)
+    })
+  }
+
+  #free(wish: PartitionWish): Effect.Effect<PartitionMemory> {
+    const { completion, group, view, work } = this.#parts
+    return Effect.gen(function* () {
+      yield* FiberHandle.clear(completion)
+      yield* group.stopAll
+      yield* Effect.catch(work.free, (error) => Effect.logWarning(error.message))
+      yield* view.show("free")
+      return remember(wish, yield* Clock.currentTimeMillis)
+    })
+  }
+
+  /** Tells the failure to everybody who can do something about it, and says when the work is tried again. */
+  #fail(wish: PartitionWish, memory: PartitionMemory, { message }: PartitionError): Effect.Effect<PartitionMemory> {
+    const { outbox, view, work } = this.#parts
+    const { id } = wish.partition
+    return Effect.gen(function* () {
+      const failures = memory.hold?.wish === wishKey(wish) ? memory.hold.failures + 1 : 1
+      const delay = retryDelay(failures) * (0.75 + (yield* Random.next) / 2)
+      yield* Effect.logError(`${message}\n${id} is tried again in ${Math.round(delay / 1000)} s`)
+      yield* view.show("failed", message)
+      yield* work.writeErrorLog(message)
+      yield* outbox.offer({ _tag: "Partition", id, state: "error", log: message })
+      const until = (yield* Clock.currentTimeMillis) + delay
+      const hold = { wish: wishKey(wish), nudge: wish.nudge, failures, until, reason: "it failed and is tried again" }
+      return { ...memory, hold }
+    })
+  }
+}

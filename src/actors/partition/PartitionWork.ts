@@ -1,0 +1,185 @@
+// The work on one partition: install, start or stop, remove. Each piece can be interrupted and run again. What the
+// agent has to remember about it is the actor's; what other programs read lies in the partition.
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type { InstanceBuild } from "../../build/InstanceBuild.ts"
+import type { NodeConfigShape } from "../../config/NodeConfig.ts"
+import type { DesiredPartition } from "../../domain/DesiredState.ts"
+import type { PartitionId } from "../../domain/ids.ts"
+import { appendLine } from "../../files/machine.ts"
+import { OwnedDirectory } from "../../files/OwnedDirectory.ts"
+import { removeTree } from "../../files/removeTree.ts"
+import type { MasterClient } from "../../master/MasterClient.ts"
+import type { PartitionServices } from "../../process/PartitionServices.ts"
+import type { ServiceGroup } from "../../process/service/ServiceGroup.ts"
+import { removeCertificate, updateCertificate } from "./certificate.ts"
+import type { Processed } from "./decide.ts"
+import { freezeDelay, retainedUntil } from "./retention.ts"
+
+/** Why a piece of work on a partition failed, in words that end with the cause. */
+export class PartitionError extends Schema.TaggedError<PartitionError>()("PartitionError", {
+  message: Schema.String,
+}) {}
+
+export interface WorkDependencies {
+  readonly config: NodeConfigShape
+  readonly client: MasterClient["Service"]
+  readonly builder: InstanceBuild["Service"]
+  readonly services: PartitionServices["Service"]
+}
+
+const timestampFile = ".timestamp"
+const bangFile = ".slapos_latest_bang_timestamp"
+const logFile = ".slapgrid/log/instance.log"
+const logLimit = 20 * 1024 * 1024
+/** What the node itself keeps in a free partition. */
+const expectedLeftovers = new Set([".slapos-resource"])
+
+const toPartitionError = (error: { readonly message: string }) => new PartitionError({ message: error.message })
+
+const now = Effect.map(DateTime.now, DateTime.formatIso)
+
+export class PartitionWork {
+  readonly id: PartitionId
+  readonly #dependencies: WorkDependencies
+
+  constructor(id: PartitionId, dependencies: WorkDependencies) {
+    this.id = id
+    this.#dependencies = dependencies
+  }
+
+  get #path(): string {
+    return `${this.#dependencies.config.instanceRoot}/${this.id}`
+  }
+
+  get #errorLog(): string {
+    return `.slapgrid-${this.id}-error.log`
+  }
+
+  /** The partition's directory; never one of root's. */
+  get #open() {
+    return OwnedDirectory.open(this.#path).pipe(
+      Effect.tap((directory) => this.#dependencies.builder.credentials(directory)),
+      Effect.mapError((error) =>
+        error._tag === "FileError" && error.reason === "NotFound"
+          ? new PartitionError({ message: `${this.#path} does not exist: the computer has to be formatted first` })
+          : toPartitionError(error),
+      ),
+    )
+  }
+
+  get #openLog() {
+    return Effect.gen({ self: this }, function* () {
+      const directory = yield* this.#open
+      yield* directory.makeDirectory(".slapgrid", 0o700)
+      yield* directory.makeDirectory(".slapgrid/log", 0o700)
+      const log = yield* directory.openLog(logFile, logLimit)
+      return { directory, log }
+    })
+  }
+
+  /** The last successful processing that `.timestamp` tells of. */
+  get processed(): Effect.Effect<Processed | undefined> {
+    return Effect.gen({ self: this }, function* () {
+      const directory = yield* OwnedDirectory.open(this.#path)
+      const timestamp = yield* directory.readIfPresent(timestampFile, 10_000)
+      const at = yield* directory.modifiedAt(timestampFile)
+      return timestamp === undefined || at === undefined ? undefined : { timestamp, at, wish: undefined }
+    }).pipe(Effect.orElseSucceed(() => undefined))
+  }
+
+  /** Installs the instance; its services are not touched. */
+  install(partition: DesiredPartition, reason: string): Effect.Effect<void, PartitionError> {
+    const { builder, client, config } = this.#dependencies
+    return Effect.gen({ self: this }, function* () {
+      const { directory, log } = yield* this.#openLog
+      yield* appendLine(log, `\n${yield* now} processing: ${reason}`)
+      yield* directory.remove(this.#errorLog)
+      if (config.certificates !== undefined) {
+        yield* updateCertificate(client, config.certificates.repositoryPath, this.id, directory.owner)
+      }
+      // Without it, a crash from here on means another processing.
+      yield* directory.remove(timestampFile)
+      const { requested, software } = partition
+      if (software === undefined) {
+        return yield* new PartitionError({
+          message: `the master wants ${this.id} ${requested} but names no software release`,
+        })
+      }
+      yield* builder.install({ id: this.id, software, requested, directory, log })
+      yield* freezeDelay(directory, partition.filter["retention_delay"])
+      yield* appendLine(log, `${yield* now} processed`)
+    }).pipe(Effect.scoped, Effect.mapError(toPartitionError))
+  }
+
+  /** Makes the group run what the partition has now. */
+  start(group: ServiceGroup, isNewDeployment: boolean): Effect.Effect<void, PartitionError> {
+    return Effect.gen({ self: this }, function* () {
+      const directory = yield* this.#open
+      yield* group.apply(yield* this.#dependencies.services.programsOf(this.id, directory), isNewDeployment)
+    }).pipe(Effect.mapError(toPartitionError))
+  }
+
+  /** Marks the processing as done: the master knows of it. */
+  complete(timestamp: string): Effect.Effect<void, PartitionError> {
+    return Effect.gen({ self: this }, function* () {
+      const directory = yield* this.#open
+      yield* directory.write(timestampFile, timestamp, { mode: 0o644, owner: directory.owner })
+    }).pipe(Effect.mapError(toPartitionError))
+  }
+
+  /** Leaves a failure where the partition's user finds it. */
+  writeErrorLog(message: string): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function* () {
+      const directory = yield* this.#open
+      yield* directory.write(this.#errorLog, `${message}\n`, { mode: 0o644, owner: directory.owner })
+    }).pipe(Effect.ignore)
+  }
+
+  /** Removes everything of a stopped, destroyed partition; gives the date before which it must stay, if any. */
+  get destroy(): Effect.Effect<number | undefined, PartitionError> {
+    const { builder, client, config } = this.#dependencies
+    return Effect.gen({ self: this }, function* () {
+      const directory = yield* this.#open
+      if (config.certificates !== undefined) {
+        yield* updateCertificate(client, config.certificates.repositoryPath, this.id, directory.owner)
+      }
+      const until = yield* retainedUntil(directory)
+      if (until !== undefined) return until
+      yield* Effect.scoped(Effect.flatMap(this.#openLog, ({ log }) => builder.runDestroyScript(directory, log)))
+      if (config.certificates !== undefined) yield* removeCertificate(config.certificates.repositoryPath, this.id)
+      yield* directory.removeContents
+      return undefined
+    }).pipe(Effect.mapError(toPartitionError))
+  }
+
+  /** Cleans a partition that serves nobody. */
+  get free(): Effect.Effect<void, PartitionError> {
+    return Effect.gen({ self: this }, function* () {
+      const directory = yield* OwnedDirectory.open(this.#path)
+      yield* removeTree(`${this.#path}/.slapgrid`)
+      yield* directory.remove(timestampFile)
+      const leftovers = (yield* directory.names()).filter((name) => !expectedLeftovers.has(name))
+      if (leftovers.length > 0) {
+        yield* Effect.logWarning(
+          `free partition ${this.id} still has ${leftovers.length} entries: ${leftovers.slice(0, 5).join(", ")}`,
+        )
+      }
+    }).pipe(Effect.mapError(toPartitionError))
+  }
+
+  /** Whether a watched program's death has to be told: once for each successful deployment. Remembers that it was. */
+  get claimBang(): Effect.Effect<boolean> {
+    return Effect.gen({ self: this }, function* () {
+      const directory = yield* this.#open
+      const deployment = (yield* directory.readIfPresent(timestampFile, 10_000)) ?? "0"
+      if ((yield* directory.readIfPresent(bangFile, 10_000)) === deployment) return false
+      yield* directory.write(bangFile, deployment, { mode: 0o644, owner: directory.owner })
+      return true
+    }).pipe(
+      // Better one bang too many than a silent death.
+      Effect.orElseSucceed(() => true),
+    )
+  }
+}

@@ -1,0 +1,124 @@
+// What to do about one partition: a pure rule with a reason in words. node-behaviour.md (Computer partitions).
+import { type DesiredPartition, isFree, type PartitionRequestedState } from "../../domain/DesiredState.ts"
+
+export interface PartitionWish {
+  readonly partition: DesiredPartition
+  /** Whether the release that the partition needs can be used; true when the master does not name it at all. */
+  readonly isSoftwareReady: boolean
+  /** Grows whenever somebody asks for failed work to be tried at once. */
+  readonly nudge: number
+}
+
+/** The last processing that succeeded, in this life of the agent or (from `.timestamp`) an earlier one. */
+export interface Processed {
+  readonly timestamp: string | undefined
+  /** Milliseconds since 1970. */
+  readonly at: number
+  /** Undefined when only `.timestamp` tells of it. */
+  readonly wish: string | undefined
+}
+
+export interface PartitionMemory {
+  readonly processed: Processed | undefined
+  /** The state that the services follow; undefined right after the agent's start. */
+  readonly enforced: PartitionRequestedState | "free" | undefined
+  readonly hold: Hold | undefined
+}
+
+/** Why the same work is not tried again before a time: it failed, or the SLA retains the partition. */
+export interface Hold {
+  readonly wish: string
+  /** The nudge that was there when the hold began: a newer one ends it. */
+  readonly nudge: number
+  readonly failures: number
+  /** Milliseconds since 1970. */
+  readonly until: number
+  readonly reason: string
+}
+
+export interface Periods {
+  /** Age after which an unchanged partition is processed again: 0 always, negative never. */
+  readonly maximum: number
+  /** How often 'always' is. */
+  readonly sync: number
+}
+
+export type PartitionDecision =
+  /** Nothing to do before `until`, or before another wish when that is undefined. */
+  | { readonly _tag: "Wait"; readonly until: number | undefined; readonly reason: string | undefined }
+  /** Start or stop what an earlier installation left, without installing. */
+  | { readonly _tag: "Enforce" }
+  | { readonly _tag: "Process"; readonly reason: string }
+  | { readonly _tag: "Destroy" }
+  | { readonly _tag: "Free" }
+
+/** What makes two wishes the same work. */
+export const wishKey = ({ partition }: PartitionWish): string =>
+  JSON.stringify([partition.requested, partition.software ?? null, partition.timestamp ?? null])
+
+const wait = (until: number | undefined, reason?: string): PartitionDecision => ({ _tag: "Wait", until, reason })
+
+/** When an unchanged partition is due by age; undefined: never. */
+const dueAt = (wish: PartitionWish, processed: Processed, periods: Periods): number | undefined =>
+  wish.partition.timestamp === undefined || periods.maximum === 0
+    ? processed.at + periods.sync
+    : periods.maximum < 0
+      ? undefined
+      : processed.at + periods.maximum
+
+/** Why the partition has to be processed now, or undefined. */
+export const processingReason = (
+  wish: PartitionWish,
+  processed: Processed | undefined,
+  periods: Periods,
+  now: number,
+): string | undefined => {
+  if (processed === undefined) return "it has not been processed yet"
+  if (processed.timestamp !== wish.partition.timestamp) {
+    return `its timestamp is ${wish.partition.timestamp ?? "absent"}, last processed was ${processed.timestamp ?? "none"}`
+  }
+  if (processed.wish !== undefined && processed.wish !== wishKey(wish)) return "its requested state or release changed"
+  const due = dueAt(wish, processed, periods)
+  return due !== undefined && now >= due ? "its last processing is too old" : undefined
+}
+
+/** The hold that is in force for this wish now. */
+export const holdOf = (wish: PartitionWish, memory: PartitionMemory, now: number): Hold | undefined => {
+  const { hold } = memory
+  return hold !== undefined && hold.wish === wishKey(wish) && hold.nudge === wish.nudge && now < hold.until
+    ? hold
+    : undefined
+}
+
+export const decide = (
+  wish: PartitionWish,
+  memory: PartitionMemory,
+  periods: Periods,
+  now: number,
+): PartitionDecision => {
+  const { requested } = wish.partition
+  if (isFree(wish.partition)) return memory.enforced === "free" ? wait(undefined) : { _tag: "Free" }
+  const hold = holdOf(wish, memory, now)
+  if (requested === "destroyed") {
+    if (memory.processed?.wish === wishKey(wish)) return wait(undefined)
+    return hold === undefined ? { _tag: "Destroy" } : wait(hold.until, hold.reason)
+  }
+  const reason = processingReason(wish, memory.processed, periods, now)
+  const isEnforced = memory.enforced === requested
+  if (reason === undefined) {
+    const due = memory.processed === undefined ? undefined : dueAt(wish, memory.processed, periods)
+    return isEnforced ? wait(due) : { _tag: "Enforce" }
+  }
+  if (wish.isSoftwareReady && hold === undefined) return { _tag: "Process", reason }
+  if (!isEnforced) return { _tag: "Enforce" }
+  return hold === undefined
+    ? wait(undefined, `waits for its software release ${wish.partition.software ?? ""}`)
+    : wait(hold.until, hold.reason)
+}
+
+/** The partition was processed as `wish` says. */
+export const remember = (wish: PartitionWish, at: number): PartitionMemory => ({
+  processed: { timestamp: wish.partition.timestamp, at, wish: wishKey(wish) },
+  enforced: isFree(wish.partition) ? "free" : wish.partition.requested,
+  hold: undefined,
+})

@@ -1,0 +1,43 @@
+// When a destroyed partition may be removed: the SLA's delay is frozen at the first good installation, and the first
+// destroy turns it into a date. node-behaviour.md (Retention).
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type { FileError } from "../../files/FileError.ts"
+import type { OwnedDirectory } from "../../files/OwnedDirectory.ts"
+
+const delayFile = ".slapos-retention-lock-delay"
+const dateFile = ".slapos-retention-lock-date"
+const dayInSeconds = 24 * 3600
+
+/** A non-negative number of days, or undefined when the text is none. */
+export const parseDays = (text: string): number | undefined => {
+  const days = text.trim() === "" ? Number.NaN : Number(text)
+  return Number.isFinite(days) ? days : undefined
+}
+
+/** Python's `str()` of a float: what the reference writes and reads. */
+const floatText = (value: number): string => (Number.isInteger(value) ? `${value}.0` : String(value))
+
+/** Freezes the delay (days) of the SLA, unless one is frozen already. */
+export const freezeDelay = Effect.fnUntraced(function* (directory: OwnedDirectory, sla: string | undefined) {
+  if (yield* directory.exists(delayFile)) return
+  const days = sla === undefined ? 0 : parseDays(sla)
+  if (days === undefined) {
+    yield* Effect.logWarning(`retention_delay '${sla}' is not a number of days: taken as 0`)
+  }
+  yield* directory.write(delayFile, floatText(days ?? 0), { mode: 0o644, owner: directory.owner })
+})
+
+/** Milliseconds since 1970 before which nothing may be removed; undefined when it may be removed now. */
+export const retainedUntil = Effect.fnUntraced(function* (
+  directory: OwnedDirectory,
+): Effect.fn.Return<number | undefined, FileError> {
+  const now = yield* Clock.currentTimeMillis
+  const date = parseDays((yield* directory.readIfPresent(dateFile, 100)) ?? "")
+  if (date !== undefined) return now < date * 1000 ? date * 1000 : undefined
+  const days = parseDays((yield* directory.readIfPresent(delayFile, 100)) ?? "") ?? 0
+  if (days <= 0) return undefined
+  const until = Math.floor(now / 1000) + days * dayInSeconds
+  yield* directory.write(dateFile, floatText(until), { mode: 0o644, owner: directory.owner })
+  return until * 1000
+})

@@ -1,0 +1,182 @@
+// Turns a release into an instance in a partition's directory, as the partition's user. The order of steps and the
+// files are the reference's: node-behaviour.md (Computer partitions).
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { NodeConfig, type NodeConfigShape } from "../config/NodeConfig.ts"
+import type { PartitionRequestedState } from "../domain/DesiredState.ts"
+import type { PartitionId, SoftwareUrl } from "../domain/ids.ts"
+import { agentUid, inheritedEnvironment, ownerOf, readTrusted } from "../files/machine.ts"
+import { OwnedDirectory } from "../files/OwnedDirectory.ts"
+import { Accounts } from "../process/Accounts.ts"
+import type { Credentials } from "../process/privileges.ts"
+import { Spawner } from "../process/Spawner.ts"
+import { BuildError, checkFreeSpace, toBuildError } from "./BuildError.ts"
+import { Buildout } from "./Buildout.ts"
+import { buildEnvironment } from "./environment.ts"
+import { invocation } from "./launcher.ts"
+import { instanceProfile } from "./profile.ts"
+import { releaseDirectory } from "./SoftwareBuild.ts"
+
+export interface InstanceRequest {
+  readonly id: PartitionId
+  readonly software: SoftwareUrl
+  readonly requested: PartitionRequestedState
+  readonly directory: OwnedDirectory
+  /** Open log that gets the output. */
+  readonly log: number
+}
+
+const requiredMode = 0o750
+
+export class InstanceBuild extends Context.Service<
+  InstanceBuild,
+  {
+    /** As whom everything in a partition runs; undefined when the agent is no root. Fails for root's directories. */
+    readonly credentials: (directory: OwnedDirectory) => Effect.Effect<Credentials | undefined, BuildError>
+    readonly install: (request: InstanceRequest) => Effect.Effect<void, BuildError>
+    /** Runs `sbin/destroy` when there is one. */
+    readonly runDestroyScript: (directory: OwnedDirectory, log: number) => Effect.Effect<void, BuildError>
+  }
+>()("slapgrid/build/InstanceBuild") {
+  static readonly layer = Layer.effect(
+    InstanceBuild,
+    Effect.gen(function* () {
+      const config = yield* NodeConfig
+      const accounts = yield* Accounts
+      const buildout = yield* Buildout
+      const spawner = yield* Spawner
+      const inherited = inheritedEnvironment()
+
+      const credentials = Effect.fnUntraced(function* (directory: OwnedDirectory) {
+        const software = yield* ownerOf(config.softwareRoot)
+        return yield* accounts.credentialsFor(directory.owner, directory.path, [software.gid])
+      }, Effect.mapError(toBuildError))
+
+      /** Runs a script of the release or the partition, with the user's home as HOME. */
+      const runScript = Effect.fnUntraced(function* (
+        argv: readonly [string, ...ReadonlyArray<string>],
+        directory: OwnedDirectory,
+        log: number,
+      ) {
+        const user = yield* credentials(directory)
+        const { home = directory.path } = yield* accounts.describe(directory.owner)
+        yield* spawner.run({
+          argv,
+          cwd: directory.path,
+          env: buildEnvironment(inherited, home, config.instanceRoot),
+          credentials: user,
+          umask: 0o022,
+          output: log,
+          timeout: config.partitionTimeout,
+        })
+      })
+
+      /** The buildout script that installs this instance, and its text. */
+      const findBuildout = Effect.fnUntraced(function* (request: InstanceRequest, release: OwnedDirectory) {
+        const { directory } = request
+        const bin = yield* release.names("bin").pipe(Effect.orElseSucceed((): ReadonlyArray<string> => []))
+        const [candidate, ...others] = bin.filter((name) => name.startsWith("bootstrap"))
+        if (others.length > 0) {
+          const names = [candidate, ...others].join(", ")
+          const message = `${release.path}/bin has more than one bootstrap script: ${names}`
+          return yield* new BuildError({ reason: "Failed", message })
+        }
+        const own = `${directory.path}/sbin/buildout`
+        if (candidate !== undefined) {
+          const path = `${release.path}/bin/${candidate}`
+          yield* runScript(invocation(path, yield* release.read(`bin/${candidate}`)), directory, request.log)
+          return { script: own, text: yield* directory.read("sbin/buildout") }
+        }
+        if (bin.includes("buildout")) {
+          return { script: `${release.path}/bin/buildout`, text: yield* release.read("bin/buildout") }
+        }
+        const { home = directory.path } = yield* accounts.describe(directory.owner)
+        yield* buildout.run({
+          script: config.buildout,
+          text: yield* readTrusted(config.buildout),
+          arguments: [`buildout:bin-directory=${directory.path}/sbin`, "bootstrap"],
+          directory: directory.path,
+          home,
+          credentials: yield* credentials(directory),
+          instanceRoot: config.instanceRoot,
+          log: request.log,
+          timeout: undefined,
+        })
+        return { script: own, text: yield* directory.read("sbin/buildout") }
+      })
+
+      const install = Effect.fn("InstanceBuild.install")(function* (request: InstanceRequest) {
+        const { directory } = request
+        yield* checkFreeSpace(directory.path, config.instanceMinFreeSpace, "instance_min_free_space")
+        const releasePath = releaseDirectory(config.softwareRoot, request.software)
+        yield* directory.link("software_release", releasePath)
+        yield* checkMode(directory)
+        const release = yield* OwnedDirectory.open(releasePath).pipe(
+          Effect.mapError(() => {
+            const message = `software release ${request.software} is not on this machine (${releasePath})`
+            return new BuildError({ reason: "NotReady", message })
+          }),
+        )
+        yield* writeInstanceProfile(config, request, release)
+        const { script, text } = yield* findBuildout(request, release)
+        yield* buildout.run({
+          script,
+          text,
+          arguments: ["-U"],
+          directory: directory.path,
+          home: directory.path,
+          credentials: yield* credentials(directory),
+          instanceRoot: config.instanceRoot,
+          log: request.log,
+          timeout: config.partitionTimeout,
+        })
+      }, Effect.mapError(toBuildError))
+
+      const runDestroyScript = Effect.fnUntraced(function* (directory: OwnedDirectory, log: number) {
+        if (!(yield* directory.exists("sbin/destroy"))) return
+        yield* runScript([`${directory.path}/sbin/destroy`], directory, log)
+      }, Effect.mapError(toBuildError))
+
+      return InstanceBuild.of({ credentials, install, runDestroyScript })
+    }),
+  )
+}
+
+const checkMode = (directory: OwnedDirectory): Effect.Effect<void, BuildError> => {
+  if (directory.mode === requiredMode) return Effect.void
+  const actual = directory.mode.toString(8).padStart(4, "0")
+  const message = `${directory.path} has mode ${actual}, but a partition must have 0750: chmod 0750 ${directory.path}`
+  return new BuildError({ reason: "Directory", message })
+}
+
+const writeInstanceProfile = Effect.fnUntraced(function* (
+  config: NodeConfigShape,
+  request: InstanceRequest,
+  release: OwnedDirectory,
+) {
+  const template = (yield* release.readIfPresent("instance.cfg")) ?? (yield* release.readIfPresent("template.cfg"))
+  if (template === undefined) {
+    const message = `software release ${request.software} is not correctly installed: no ${release.path}/instance.cfg`
+    return yield* new BuildError({ reason: "Failed", message })
+  }
+  const pair = config.certificates === undefined ? undefined : `${config.certificates.repositoryPath}/${request.id}`
+  const profile = instanceProfile(template, {
+    computerId: config.computerId,
+    partitionId: request.id,
+    serverUrl: config.masterUrl,
+    softwareReleaseUrl: request.software,
+    keyFile: pair === undefined ? "" : `${pair}.key`,
+    certFile: pair === undefined ? "" : `${pair}.crt`,
+    sharedPartList: config.sharedPartList,
+    buildTimePartList: config.buildTimePartList,
+    requestedState: request.requested,
+    storageHome: config.instanceStorageHome,
+    globalIpv4Network: config.ipv4GlobalNetwork,
+  })
+  yield* request.directory.write("buildout.cfg", profile, {
+    mode: 0o640,
+    // The agent's own user: the partition reads its profile, but cannot change it.
+    owner: { uid: agentUid(), gid: request.directory.owner.gid },
+  })
+})

@@ -1,0 +1,38 @@
+// Which words start a buildout script, and the small launcher that makes Debian 12's zc.buildout 2.13.2 start on its
+// Python 3.11: that release imports names from `collections` that Python has moved to `collections.abc`.
+
+/** Restores the names, then runs the script as the interpreter would have. No partition's directory enters sys.path. */
+const launcher = `
+import sys, collections, collections.abc, os.path, runpy
+for name in collections.abc.__all__:
+    if not hasattr(collections, name):
+        setattr(collections, name, getattr(collections.abc, name))
+del sys.argv[0]
+sys.path[0] = os.path.dirname(os.path.abspath(sys.argv[0]))
+runpy.run_path(sys.argv[0], run_name="__main__")
+`.trim()
+
+/** Only Debian's package needs the launcher: its modules lie in dist-packages, and its own script names the version. */
+const needsLauncher = (script: string): boolean =>
+  script.includes("'/usr/lib/python3/dist-packages'") || script.includes("zc.buildout==2.13.2")
+
+/**
+ * The words that run `path`, whose text is `script`: those of its first line (which can be too long for the kernel)
+ * and the path itself.
+ */
+export const invocation = (path: string, script: string): readonly [string, ...ReadonlyArray<string>] => {
+  const line = script.slice(0, script.indexOf("\n") < 0 ? undefined : script.indexOf("\n"))
+  const [interpreter, ...words] = line.startsWith("#!") ? line.slice(2).split(/\s+/).filter(Boolean) : []
+  if (interpreter === undefined) return [path]
+  return needsLauncher(script) ? [interpreter, ...words, "-c", launcher, path] : [interpreter, ...words, path]
+}
+
+/** The Python interpreter behind a release's `bin/buildout`; `/bin/sh` wrappers name it on their second line. */
+export const interpreterOf = (script: string): string | undefined => {
+  const [first = "", second = ""] = script.split("\n", 2)
+  if (!first.startsWith("#!")) return undefined
+  const interpreter = first.slice(2).split(/\s+/).find(Boolean)
+  if (interpreter !== "/bin/sh") return interpreter
+  const [exec, python] = second.split(/\s+/).filter(Boolean)
+  return exec === "exec" && python !== undefined ? python.replaceAll(/["']/g, "") : interpreter
+}

@@ -1,0 +1,39 @@
+// Signals of the foreground program. The first TERM or INT ends it in order (the runtime interrupts the main fiber);
+// a second one while that goes on kills every process group at once and leaves. HUP asks the master now.
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { killAllGroups } from "../process/liveGroups.ts"
+
+let received: "SIGINT" | "SIGTERM" | undefined
+
+/** The exit status that the first signal asks for, or undefined when none came. */
+export const signalStatus = (): number | undefined =>
+  received === undefined ? undefined : received === "SIGINT" ? 130 : 0
+
+const forced = { SIGINT: 130, SIGTERM: 143 } as const
+
+/** Listens for the life of the program. */
+export const watchSignals = (): void => {
+  const onSignal = (signal: "SIGINT" | "SIGTERM") => {
+    if (received === undefined) {
+      received = signal
+      return
+    }
+    killAllGroups()
+    process.stderr.write(`slapgrid: second signal, everything was killed\n`)
+    process.exit(forced[signal])
+  }
+  process.on("SIGINT", onSignal)
+  process.on("SIGTERM", onSignal)
+}
+
+/** Runs an effect at every SIGHUP, for the life of the Scope. */
+export const onHangUp = (effect: Effect.Effect<void>): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const run = Effect.runForkWith(yield* Effect.context())
+    const listener = () => void run(effect)
+    yield* Effect.acquireRelease(
+      Effect.sync(() => process.on("SIGHUP", listener)),
+      () => Effect.sync(() => process.off("SIGHUP", listener)),
+    )
+  })

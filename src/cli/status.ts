@@ -1,0 +1,74 @@
+// `slapgrid status`: what the running agent knows, for people and (`--json`) for machines.
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type { NodeStatus } from "../domain/NodeStatus.ts"
+import { describeExit } from "../domain/ExitStatus.ts"
+import { getStatus } from "../control/ControlClient.ts"
+import { toFailure } from "./exit.ts"
+import { configFrom } from "./options.ts"
+import { table } from "./table.ts"
+import { escapeControls } from "./logging.ts"
+
+/** `3 s`, `12 min`, `5 h`, `2 d`. */
+export const age = (milliseconds: number): string => {
+  const seconds = Math.max(0, Math.round(milliseconds / 1000))
+  if (seconds < 120) return `${seconds} s`
+  if (seconds < 7200) return `${Math.round(seconds / 60)} min`
+  return seconds < 172_800 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86_400)} d`
+}
+
+const firstLine = (text: string | undefined): string => escapeControls(text?.split("\n")[0] ?? "")
+
+const lastLine = (text: string | undefined): string => escapeControls(text?.trimEnd().split("\n").at(-1) ?? "")
+
+export const renderStatus = (status: NodeStatus, now: number): string => {
+  const sync = status.sync.lastSuccess === undefined ? "never" : `${age(now - status.sync.lastSuccess)} ago`
+  const services = status.partitions.flatMap(({ id, services }) => services.map((service) => ({ id, service })))
+  return [
+    `computer ${status.computer}, agent pid ${status.pid}, up ${age(now - status.startedAt)}, last sync ${sync}`,
+    ...(status.sync.error === undefined ? [] : [`master: ${firstLine(status.sync.error)}`]),
+    "",
+    table(
+      ["SOFTWARE RELEASE", "WANTED", "STATE", "SINCE", "LAST LINE OR ERROR"],
+      status.software.map((one) => [
+        one.url,
+        one.requested,
+        one.state,
+        age(now - one.since),
+        lastLine(one.error ?? one.lastLine),
+      ]),
+    ),
+    "",
+    table(
+      ["PARTITION", "WANTED", "STATE", "SINCE", "ERROR"],
+      status.partitions.map((one) => [
+        one.id,
+        one.requested,
+        one.state,
+        age(now - one.since),
+        lastLine(one.error ?? one.waitingFor),
+      ]),
+    ),
+    "",
+    table(
+      ["SERVICE", "STATE", "PID", "UPTIME", "RESTARTS", "LAST END"],
+      services.map(({ id, service }) => [
+        `${id}:${service.name}`,
+        service.state,
+        service.pid?.toString() ?? "",
+        service.since === undefined ? "" : age(now - service.since),
+        service.restarts.toString(),
+        firstLine(service.error ?? (service.lastExit === undefined ? "" : describeExit(service.lastExit))),
+      ]),
+    ),
+  ].join("\n")
+}
+
+export const status = Effect.fnUntraced(function* (
+  values: Parameters<typeof configFrom>[0] & { readonly json: boolean },
+) {
+  const { instanceRoot } = yield* configFrom(values)
+  const answer = yield* getStatus(instanceRoot)
+  const text = values.json ? JSON.stringify(answer, null, 2) : renderStatus(answer, yield* Clock.currentTimeMillis)
+  process.stdout.write(`${text}\n`)
+}, Effect.mapError(toFailure))

@@ -1,0 +1,235 @@
+// Flags, file and defaults to NodeConfigShape, with every problem found on the way (node-behaviour.md, Configuration).
+// Pure: what has to be looked up on the disk is returned as `paths`, see disk.ts.
+import { resolve as absolute } from "node:path"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { ComputerId } from "../domain/ids.ts"
+import type { ConfigProblem } from "./ConfigError.ts"
+import { quote } from "./DialectError.ts"
+import type { PathNeed } from "./disk.ts"
+import type { NodeConfigShape } from "./NodeConfig.ts"
+import { findSetting, flagOf, NETWORK_CACHE_SECTIONS, NODE_SECTIONS } from "./sources.ts"
+import type { Setting, Sources } from "./sources.ts"
+import { parseBoolean, parseLines, parseMasterUrl, parseNames, parseSeconds, parseSize } from "./values.ts"
+import type { Rule } from "./values.ts"
+
+export interface Settings {
+  /** Undefined when there are problems. */
+  readonly config: NodeConfigShape | undefined
+  readonly problems: ReadonlyArray<ConfigProblem>
+  readonly paths: ReadonlyArray<PathNeed>
+}
+
+export interface Surroundings {
+  /** Where a missing option could be written, for messages. */
+  readonly fileHint: string
+  /** False when a file exists that could not be read: what it says is unknown, so nothing is 'missing'. */
+  readonly complete: boolean
+  /** The buildout to use when none is named. */
+  readonly buildout: string | undefined
+}
+
+const DAY = "86400"
+const FREE_SPACE = "1000M"
+const SYNC_INTERVAL = "60"
+const STOP_TIMEOUT = "60"
+
+const parseComputerId: Rule<ComputerId> = (text) =>
+  Result.mapError(
+    Schema.decodeResult(ComputerId)(text),
+    () =>
+      `${quote(text)} is not a computer's reference (1 to 200 letters, digits and _ . + -, first a letter, digit or _); copy it from the master, such as COMP-1234`,
+  )
+
+/** Reads options one by one and remembers what was wrong with them. */
+class SettingsReader {
+  readonly problems: Array<ConfigProblem> = []
+  readonly paths: Array<PathNeed> = []
+  readonly sources: Sources
+  readonly surroundings: Surroundings
+
+  constructor(sources: Sources, surroundings: Surroundings) {
+    this.sources = sources
+    this.surroundings = surroundings
+  }
+
+  find(option: string, sections?: ReadonlyArray<string>, spellings?: ReadonlyArray<string>): Setting | undefined {
+    return findSetting(this.sources, option, sections, spellings)
+  }
+
+  report(option: string, source: string, problem: string): void {
+    this.problems.push({ option, source, problem })
+  }
+
+  /** The text of a setting; "" when it is not set or is wrong in the file, which is reported. */
+  text(setting: Setting | undefined): string {
+    if (setting === undefined) return ""
+    if (Result.isSuccess(setting.text)) return setting.text.success
+    this.report(setting.option, setting.source, setting.text.failure)
+    return ""
+  }
+
+  /** As `text`, but has to be there and not empty; `because` follows 'is mandatory'. */
+  mandatory(option: string, because = ""): string {
+    const setting = this.find(option)
+    if (setting === undefined) {
+      if (this.surroundings.complete) {
+        const problem = `is mandatory${because}; pass ${flagOf(option)} or write it in ${this.surroundings.fileHint}`
+        this.report(option, "not set", problem)
+      }
+      return ""
+    }
+    if (Result.isSuccess(setting.text) && setting.text.success === "") {
+      this.report(option, setting.source, `is empty, and it is mandatory${because}; give it a value`)
+    }
+    return this.text(setting)
+  }
+
+  /** Undefined when the text is empty (somebody else reported that) or breaks the rule. */
+  private apply<A>(setting: Setting, text: string, rule: Rule<A>): A | undefined {
+    const value = rule(text)
+    if (Result.isSuccess(value)) return value.success
+    this.report(setting.option, setting.source, value.failure)
+    return undefined
+  }
+
+  /** A mandatory option with a rule. */
+  mandatoryValue<A>(option: string, rule: Rule<A>): A | undefined {
+    const text = this.mandatory(option)
+    const setting = this.find(option)
+    return setting === undefined || text === "" ? undefined : this.apply(setting, text, rule)
+  }
+
+  /** An option with a rule; undefined only when not set or wrong. */
+  value<A>(option: string, rule: Rule<A>, spellings?: ReadonlyArray<string>): A | undefined {
+    const setting = this.find(option, NODE_SECTIONS, spellings)
+    if (setting === undefined) return undefined
+    if (Result.isFailure(setting.text)) {
+      this.report(option, setting.source, setting.text.failure)
+      return undefined
+    }
+    return this.apply(setting, setting.text.success, rule)
+  }
+
+  /** An option with a rule and a default, which obeys the rule too. */
+  valueOr<A>(option: string, rule: Rule<A>, fallback: string): A {
+    return this.value(option, rule) ?? Result.getOrThrow(rule(fallback))
+  }
+
+  /** The absolute path in a text, to be checked on the disk; "" stays "". */
+  path(setting: Setting | undefined, text: string, need: Pick<PathNeed, "kind" | "access">): string {
+    if (setting === undefined || text === "") return ""
+    const path = absolute(text)
+    this.paths.push({ option: setting.option, source: setting.source, path, ...need })
+    return path
+  }
+}
+
+const READABLE_FILE = { kind: "file", access: "read" } as const
+const DIRECTORY = { kind: "directory", access: "none" } as const
+const OWN_DIRECTORY = { kind: "directory", access: "write" } as const
+
+const readRoot = (reader: SettingsReader, option: string): string =>
+  reader.path(reader.find(option), reader.mandatory(option), OWN_DIRECTORY)
+
+const readFile = (reader: SettingsReader, option: string): string => {
+  const setting = reader.find(option)
+  return reader.path(setting, reader.text(setting), READABLE_FILE)
+}
+
+const readCertificates = (reader: SettingsReader): NodeConfigShape["certificates"] => {
+  const repository = reader.find("certificate_repository_path")
+  if (reader.find("key_file") === undefined && reader.find("cert_file") === undefined) {
+    reader.path(repository, reader.text(repository), DIRECTORY)
+    return undefined
+  }
+  const because = " with a key_file or cert_file"
+  const file = (option: string) => reader.path(reader.find(option), reader.mandatory(option, because), READABLE_FILE)
+  return {
+    keyFile: file("key_file"),
+    certFile: file("cert_file"),
+    repositoryPath: reader.path(repository, reader.mandatory("certificate_repository_path", because), DIRECTORY),
+  }
+}
+
+const readBuildout = (reader: SettingsReader): string => {
+  const setting = reader.find("buildout")
+  const named = readFile(reader, "buildout")
+  if (named !== "") return named
+  const { buildout, complete, fileHint } = reader.surroundings
+  const isWrong = setting !== undefined && Result.isFailure(setting.text)
+  if (buildout === undefined && complete && !isWrong) {
+    const problem = `no buildout was found to bootstrap software releases with; install zc.buildout, or name its script with --buildout or in ${fileHint}`
+    reader.report("buildout", setting?.source ?? "default", problem)
+  }
+  return buildout ?? ""
+}
+
+// What the reference passes on to buildouts, in its order.
+const BUILDOUT_NETWORK_CACHE = [
+  { key: "signature-private-key-file", isFile: true },
+  { key: "upload-cache-url", isFile: false },
+  { key: "upload-dir-url", isFile: false },
+  { key: "shacache-ca-file", isFile: true },
+  { key: "shacache-cert-file", isFile: true },
+  { key: "shacache-key-file", isFile: true },
+  { key: "shadir-ca-file", isFile: true },
+  { key: "shadir-cert-file", isFile: true },
+  { key: "shadir-key-file", isFile: true },
+] as const
+
+const readNetworkCache = (reader: SettingsReader): NodeConfigShape["buildoutNetworkCache"] =>
+  BUILDOUT_NETWORK_CACHE.flatMap(({ key, isFile }) => {
+    const spellings = key === "signature-private-key-file" ? [key, key.replaceAll("-", "_")] : [key]
+    const setting = reader.find(key, NETWORK_CACHE_SECTIONS, spellings)
+    const text = reader.text(setting)
+    const value = isFile ? reader.path(setting, text, READABLE_FILE) : text
+    return value === "" ? [] : [[key, value] as const]
+  })
+
+/** Parts of the reference that a node may be set up for and that would silently not happen here. */
+const refuseUnsupported = (reader: SettingsReader): void => {
+  const managers = reader.find("manager_list")
+  for (const name of managers === undefined ? [] : parseNames(reader.text(managers))) {
+    const problem = `names the manager ${quote(name)}, which slapgrid does not have; remove it from the list, or leave this machine to the reference`
+    reader.report("manager_list", managers?.source ?? "not set", problem)
+  }
+  const { file } = reader.sources
+  const [first] = file?.document.sections.get("firewall") ?? []
+  if (file !== undefined && first !== undefined) {
+    const problem =
+      "sets up a firewall, which slapgrid does not manage; remove the section, or leave this machine to the reference"
+    reader.report("firewall", `${file.path}:${first[1].line} [firewall]`, problem)
+  }
+}
+
+/** Merges and checks everything that can be known without the disk. */
+export const resolveSettings = (sources: Sources, surroundings: Surroundings): Settings => {
+  const reader = new SettingsReader(sources, surroundings)
+  const storage = reader.text(reader.find("instance_storage_home"))
+  const computerId = reader.mandatoryValue("computer_id", parseComputerId)
+  const draft = {
+    masterUrl: reader.mandatoryValue("master_url", parseMasterUrl) ?? "",
+    instanceRoot: readRoot(reader, "instance_root"),
+    softwareRoot: readRoot(reader, "software_root"),
+    certificates: readCertificates(reader),
+    masterCaFile: readFile(reader, "master_ca_file") || undefined,
+    buildout: readBuildout(reader),
+    sharedPartList: parseLines(reader.text(reader.find("shared_part_list"))),
+    buildTimePartList: parseLines(reader.text(reader.find("build_time_part_list"))),
+    buildoutNetworkCache: readNetworkCache(reader),
+    instanceStorageHome: storage === "" ? "" : absolute(storage),
+    ipv4GlobalNetwork: reader.text(reader.find("ipv4_global_network")),
+    syncInterval: reader.valueOr("sync_interval", parseSeconds(1), SYNC_INTERVAL),
+    stopTimeout: reader.valueOr("stop_timeout", parseSeconds(1), STOP_TIMEOUT),
+    maximumPeriodicity: reader.valueOr("maximum_periodicity", parseSeconds(Number.NEGATIVE_INFINITY), DAY),
+    partitionTimeout: reader.value("partition_timeout", parseSeconds(1), ["partition_timeout", "partition-timeout"]),
+    softwareMinFreeSpace: reader.valueOr("software_min_free_space", parseSize, FREE_SPACE),
+    instanceMinFreeSpace: reader.valueOr("instance_min_free_space", parseSize, FREE_SPACE),
+    rootCheck: reader.valueOr("root_check", parseBoolean, "true"),
+  }
+  refuseUnsupported(reader)
+  const { problems, paths } = reader
+  const usable = problems.length === 0 && computerId !== undefined
+  return { config: usable ? { computerId, ...draft } : undefined, problems, paths }
+}

@@ -1,0 +1,44 @@
+// Asks the running agent through its control socket.
+import * as Effect from "effect/Effect"
+import * as fs from "node:fs"
+import { Agent, request } from "undici"
+import type { NodeStatus } from "../domain/NodeStatus.ts"
+import { errnoOf } from "../files/FileError.ts"
+import { agentDirectory } from "../files/machine.ts"
+import { ControlError, socketName } from "./protocol.ts"
+
+const failure = (path: string, cause: unknown): ControlError => {
+  const code = errnoOf(cause) ?? ""
+  const message =
+    code === "ENOENT" || code === "ECONNREFUSED"
+      ? `no slapgrid is running there (nothing listens on ${path}): start it with slapgrid --configuration-file FILE`
+      : code === "EACCES"
+        ? `not allowed to open ${path}: run this as the user that runs slapgrid`
+        : `${path} does not answer: ${cause instanceof Error ? cause.message : String(cause)}`
+  return new ControlError({ path, message })
+}
+
+const call = (instanceRoot: string, method: "GET" | "POST", route: string): Effect.Effect<unknown, ControlError> => {
+  const directory = agentDirectory(instanceRoot)
+  return Effect.tryPromise({
+    try: async (signal) => {
+      const fd = fs.openSync(directory, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY)
+      const agent = new Agent({ connect: { socketPath: `/proc/self/fd/${fd}/${socketName}` } })
+      try {
+        const { body, statusCode } = await request(`http://slapgrid${route}`, { method, dispatcher: agent, signal })
+        const answer: unknown = await body.json()
+        if (statusCode !== 200) throw new Error(`status ${statusCode}: ${JSON.stringify(answer)}`)
+        return answer
+      } finally {
+        await agent.close()
+        fs.closeSync(fd)
+      }
+    },
+    catch: (cause) => failure(`${directory}/${socketName}`, cause),
+  })
+}
+
+/** The status of the agent on this instance root. */
+export const getStatus = (instanceRoot: string): Effect.Effect<NodeStatus, ControlError> =>
+  // Both ends are one version of one program: the shape is ours.
+  Effect.map(call(instanceRoot, "GET", "/status"), (answer) => answer as NodeStatus)

@@ -1,0 +1,75 @@
+// The agent's own face on this machine: HTTP on a socket in its 0700 directory, so that whoever can connect is the
+// agent's user or root. Answers come from the status board; nothing here can hold the agent up.
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as fs from "node:fs"
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http"
+import { MasterSync } from "../desired/MasterSync.ts"
+import { StatusBoard } from "../report/StatusBoard.ts"
+import { ControlError, socketName } from "./protocol.ts"
+
+interface Answer {
+  readonly status: number
+  readonly body: unknown
+}
+
+export class ControlServer extends Context.Service<ControlServer, { readonly path: string }>()(
+  "slapgrid/control/ControlServer",
+) {
+  /** `directory` belongs to the agent alone, and the agent holds its lock: a socket found there is a dead agent's. */
+  static readonly layer = (directory: string) =>
+    Layer.effect(
+      ControlServer,
+      Effect.gen(function* () {
+        const board = yield* StatusBoard
+        const sync = yield* MasterSync
+        const run = Effect.runPromiseWith(yield* Effect.context())
+        const routes: Readonly<Record<string, Effect.Effect<unknown>>> = {
+          "GET /status": board.get,
+          "POST /sync": Effect.as(sync.syncNow, {}),
+        }
+        const answer = (request: IncomingMessage): Effect.Effect<Answer> => {
+          const route = routes[`${request.method ?? ""} ${request.url ?? ""}`]
+          return route === undefined
+            ? Effect.succeed({ status: 404, body: { error: `no such call: ${request.method} ${request.url}` } })
+            : Effect.map(route, (body) => ({ status: 200, body }))
+        }
+        yield* listen(directory, (request, response) => {
+          request.resume()
+          void run(answer(request)).then((it) => send(response, it))
+        })
+        return { path: `${directory}/${socketName}` }
+      }),
+    )
+}
+
+const send = (response: ServerResponse, { body, status }: Answer): void => {
+  response.writeHead(status, { "content-type": "application/json" })
+  response.end(JSON.stringify(body))
+}
+
+const listen = (directory: string, handle: (request: IncomingMessage, response: ServerResponse) => void) =>
+  Effect.acquireRelease(
+    Effect.callback<Server, ControlError>((resume) => {
+      const path = `${directory}/${socketName}`
+      const server = createServer({ requestTimeout: 10_000, headersTimeout: 5_000 }, handle)
+      server.maxConnections = 64
+      server.once("error", (cause) =>
+        resume(new ControlError({ path, message: `cannot listen on ${path}: ${cause.message}` })),
+      )
+      fs.rmSync(path, { force: true })
+      // A socket's path is bounded at 107 bytes; through the open directory it is always short.
+      const fd = fs.openSync(directory, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY)
+      server.listen(`/proc/self/fd/${fd}/${socketName}`, () => {
+        fs.closeSync(fd)
+        fs.chmodSync(path, 0o600)
+        resume(Effect.succeed(server))
+      })
+    }),
+    (server) =>
+      Effect.callback<void>((resume) => {
+        server.close(() => resume(Effect.void))
+        server.closeAllConnections()
+      }).pipe(Effect.ensuring(Effect.sync(() => fs.rmSync(`${directory}/${socketName}`, { force: true })))),
+  )

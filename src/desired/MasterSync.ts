@@ -1,0 +1,85 @@
+// Follows the master: asks it at start, then every interval, and at once when told to. An answer that is missing or
+// unusable changes nothing: the last good one stays in force.
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Queue from "effect/Queue"
+import * as Random from "effect/Random"
+import { NodeConfig } from "../config/NodeConfig.ts"
+import type { DesiredState, RejectedRecord } from "../domain/DesiredState.ts"
+import { MasterClient } from "../master/MasterClient.ts"
+import type { MasterError } from "../master/MasterError.ts"
+import { StatusBoard } from "../report/StatusBoard.ts"
+
+export interface Update {
+  readonly state: DesiredState
+  /** Somebody asked for this sync: what has failed is tried again at once. */
+  readonly asked: boolean
+}
+
+/** Milliseconds until the next question: the interval, or sooner while the master does not answer. */
+export const nextDelay = (interval: number, failures: number): number =>
+  failures === 0 ? interval : Math.min(interval, 1000 * 2 ** Math.min(failures - 1, 16))
+
+export class MasterSync extends Context.Service<
+  MasterSync,
+  {
+    /** Good answers; a slow reader gets only the newest. For one reader. */
+    readonly updates: Queue.Dequeue<Update>
+    /** Asks the master now. */
+    readonly syncNow: Effect.Effect<void>
+  }
+>()("slapgrid/desired/MasterSync") {
+  static readonly layer = Layer.effect(
+    MasterSync,
+    Effect.gen(function* () {
+      const config = yield* NodeConfig
+      const client = yield* MasterClient
+      const board = yield* StatusBoard
+      const updates = yield* Queue.sliding<Update>(1)
+      const wakeUps = yield* Queue.sliding<void>(1)
+
+      let failures = 0
+      let lastSuccess: number | undefined
+      let rejected = ""
+
+      const succeed = Effect.fnUntraced(function* (state: DesiredState, asked: boolean) {
+        if (failures > 0) yield* Effect.logInfo(`the master answers again`)
+        failures = 0
+        lastSuccess = yield* Clock.currentTimeMillis
+        const told = describeRejected(state.rejected)
+        if (told !== "" && told !== rejected)
+          yield* Effect.logWarning(`the master's answer has unusable records: ${told}`)
+        rejected = told
+        yield* board.setSync({ lastSuccess, error: told === "" ? undefined : told })
+        yield* Queue.offer(updates, { state, asked })
+      })
+
+      const fail = Effect.fnUntraced(function* (error: MasterError) {
+        failures++
+        if (failures === 1) yield* Effect.logWarning(`${error.message}; what runs goes on`)
+        yield* board.setSync({ lastSuccess, error: error.message })
+      })
+
+      const loop = Effect.gen(function* () {
+        let asked = false
+        while (true) {
+          const answer = yield* Effect.result(client.desiredState)
+          if (answer._tag === "Success") yield* succeed(answer.success, asked)
+          else yield* fail(answer.failure)
+          const delay = nextDelay(config.syncInterval, failures) * (0.9 + (yield* Random.next) / 5)
+          asked = yield* Queue.take(wakeUps).pipe(
+            Effect.as(true),
+            Effect.timeoutOrElse({ duration: delay, orElse: () => Effect.succeed(false) }),
+          )
+        }
+      })
+      yield* Effect.forkScoped(Effect.annotateLogs(loop, { actor: "master" }))
+      return MasterSync.of({ updates, syncNow: Effect.asVoid(Queue.offer(wakeUps, undefined)) })
+    }),
+  )
+}
+
+const describeRejected = (records: ReadonlyArray<RejectedRecord>): string =>
+  records.map(({ reason, subject }) => `${subject}: ${reason}`).join("; ")

@@ -1,0 +1,39 @@
+// Why a file could not be used: the reasons tell apart what is missing, what is unsafe and what the machine refused.
+import * as Schema from "effect/Schema"
+
+export class FileError extends Schema.TaggedError<FileError>()("FileError", {
+  path: Schema.String,
+  operation: Schema.String,
+  /** `Unsafe`: a link, a FIFO, a foreign owner or anything else that a stranger could have planted. */
+  reason: Schema.Literals(["NotFound", "Unsafe", "TooLarge", "NoSpace", "Failed"]),
+  message: Schema.String,
+}) {}
+
+const reasons: Readonly<Record<string, FileError["reason"]>> = {
+  ENOENT: "NotFound",
+  ELOOP: "Unsafe",
+  ENXIO: "Unsafe",
+  ENOTDIR: "Unsafe",
+  ENOSPC: "NoSpace",
+  EDQUOT: "NoSpace",
+}
+
+const isErrno = (cause: unknown): cause is NodeJS.ErrnoException => cause instanceof Error && "code" in cause
+
+/** The errno name (`ENOENT`) of an exception of node:fs. */
+export const errnoOf = (cause: unknown): string | undefined => (isErrno(cause) ? cause.code : undefined)
+
+/** Turns an exception of node:fs into a FileError that names path and operation. */
+export const fromErrno = (operation: string, path: string, cause: unknown): FileError => {
+  if (cause instanceof FileError) return cause
+  const code = errnoOf(cause)
+  return new FileError({
+    path,
+    operation,
+    reason: (code === undefined ? undefined : reasons[code]) ?? "Failed",
+    message: `cannot ${operation} ${path}: ${code ?? String(cause)}`,
+  })
+}
+
+export const unsafe = (operation: string, path: string, why: string): FileError =>
+  new FileError({ path, operation, reason: "Unsafe", message: `refused to ${operation} ${path}: ${why}` })

@@ -1,0 +1,278 @@
+// The only way the agent touches what lies in a directory that belongs to a partition or to the software owner. The
+// owner is a stranger: every name is looked up without following links, what is read must be a regular file with one name, what is written is a new file put in
+// place by a rename, and whoever holds the directory open cannot be led elsewhere.
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { createHash, randomBytes } from "node:crypto"
+import * as fs from "node:fs"
+import { at, withDirectory, withParent } from "./at.ts"
+import { errnoOf, FileError, fromErrno, unsafe } from "./FileError.ts"
+import { removeContents } from "./removeTree.ts"
+
+const { O_APPEND, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } = fs.constants
+
+export interface DirectoryOwner {
+  readonly uid: number
+  readonly gid: number
+}
+
+/** An entry of a directory: enough to know a program by, without reading through a link. */
+export interface ProgramEntry {
+  readonly name: string
+  /** SHA-256 of a regular file's content, or of a link's text. */
+  readonly hash: string
+}
+
+export interface WriteOptions {
+  readonly mode: number
+  /** Undefined: the agent's own user and group. */
+  readonly owner?: DirectoryOwner
+}
+
+const maxFileSize = 16 * 1024 * 1024
+
+/** A regular file with a single name: no link to somebody else's file, no FIFO, no device. */
+const checkRegular = (fd: number, operation: string, shown: string): fs.Stats => {
+  const stats = fs.fstatSync(fd)
+  if (!stats.isFile()) throw unsafe(operation, shown, "not a regular file")
+  if (stats.nlink > 1) throw unsafe(operation, shown, "the file has several hard links")
+  return stats
+}
+
+const withFile = <A>(fd: number, use: (fd: number) => A): A => {
+  try {
+    return use(fd)
+  } finally {
+    fs.closeSync(fd)
+  }
+}
+
+const readBounded = (directory: number, name: string, shown: string, limit: number): Buffer =>
+  withFile(fs.openSync(at(directory, name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK), (fd) => {
+    const stats = checkRegular(fd, "read", shown)
+    if (stats.size > limit) {
+      throw new FileError({
+        path: shown,
+        operation: "read",
+        reason: "TooLarge",
+        message: `cannot read ${shown}: ${stats.size} bytes, more than the limit of ${limit}`,
+      })
+    }
+    // The size can grow meanwhile: read no more than was allowed.
+    const buffer = Buffer.alloc(stats.size)
+    let length = 0
+    while (length < buffer.length) {
+      const count = fs.readSync(fd, buffer, length, buffer.length - length, length)
+      if (count === 0) break
+      length += count
+    }
+    return buffer.subarray(0, length)
+  })
+
+/** Changes the owner where it differs: an ordinary user may not even ask. */
+const giveTo = (fd: number, owner: DirectoryOwner): void => {
+  const { uid, gid } = fs.fstatSync(fd)
+  if (uid !== owner.uid || gid !== owner.gid) fs.fchownSync(fd, owner.uid, owner.gid)
+}
+
+const temporaryName = (): string => `.slapgrid-${randomBytes(9).toString("hex")}`
+
+const attempt = <A>(operation: string, shown: string, use: () => A): Effect.Effect<A, FileError> =>
+  Effect.try({ try: use, catch: (cause) => fromErrno(operation, shown, cause) })
+
+const undefinedIfAbsent = <A>(effect: Effect.Effect<A, FileError>): Effect.Effect<A | undefined, FileError> =>
+  Effect.catchIf(
+    effect,
+    (error) => error.reason === "NotFound",
+    () => Effect.undefined,
+  )
+
+/** Moves a file of more than `limit` bytes to `<name>.1`. */
+const rotate = (directory: number, name: string, limit: number): void => {
+  const stats = fs.lstatSync(at(directory, name), { throwIfNoEntry: false })
+  if (stats !== undefined && stats.isFile() && stats.size > limit) {
+    fs.renameSync(at(directory, name), at(directory, `${name}.1`))
+  }
+}
+
+const writeNew = (directory: number, name: string, content: string | Uint8Array, options: WriteOptions): void => {
+  const temporary = temporaryName()
+  const fd = fs.openSync(at(directory, temporary), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600)
+  try {
+    withFile(fd, () => {
+      fs.writeFileSync(fd, content)
+      if (options.owner !== undefined) giveTo(fd, options.owner)
+      fs.fchmodSync(fd, options.mode)
+    })
+    fs.renameSync(at(directory, temporary), at(directory, name))
+  } catch (cause) {
+    fs.rmSync(at(directory, temporary), { force: true })
+    throw cause
+  }
+}
+
+/** SHA-256 of what the entry is: a file's content, a link's text, else its size and time. */
+const hashEntry = (directory: number, name: string, shown: string): string | undefined => {
+  const stats = fs.lstatSync(at(directory, name))
+  if (stats.isDirectory()) return undefined
+  const digest = createHash("sha256")
+  if (stats.isSymbolicLink()) digest.update(`link ${fs.readlinkSync(at(directory, name))}`)
+  else if (stats.isFile() && stats.nlink === 1) digest.update(readBounded(directory, name, shown, maxFileSize))
+  else digest.update(`other ${stats.ino} ${stats.size} ${stats.mtimeMs}`)
+  return digest.digest("hex")
+}
+
+export class OwnedDirectory {
+  readonly path: string
+  /** Who owns the directory, and as whom everything in it runs. */
+  readonly owner: DirectoryOwner
+  /** Permission bits. */
+  readonly mode: number
+
+  private constructor(path: string, stats: fs.Stats) {
+    this.path = path
+    this.owner = { uid: stats.uid, gid: stats.gid }
+    this.mode = stats.mode & 0o7777
+  }
+
+  /** Looks at `path`, which lies in a directory that only the agent can change: a directory and no link. */
+  static open(path: string): Effect.Effect<OwnedDirectory, FileError> {
+    return attempt("open directory", path, () =>
+      withDirectory(path, path, (fd) => new OwnedDirectory(path, fs.fstatSync(fd))),
+    )
+  }
+
+  #in<A>(operation: string, relative: string, use: (directory: number, name: string, shown: string) => A) {
+    const shown = `${this.path}/${relative}`
+    return attempt(operation, shown, () =>
+      withParent(this.path, relative, (directory, name) => use(directory, name, shown)),
+    )
+  }
+
+  /** The text of a regular file of at most `limit` bytes (16 MiB when not given). */
+  read(relative: string, limit = maxFileSize): Effect.Effect<string, FileError> {
+    return this.#in("read", relative, (directory, name, shown) =>
+      readBounded(directory, name, shown, limit).toString("utf8"),
+    )
+  }
+
+  /** Like `read`, but undefined when the file does not exist. */
+  readIfPresent(relative: string, limit?: number): Effect.Effect<string | undefined, FileError> {
+    return undefinedIfAbsent(this.read(relative, limit))
+  }
+
+  /** Milliseconds since 1970 of the last change, or undefined when there is no such file. */
+  modifiedAt(relative: string): Effect.Effect<number | undefined, FileError> {
+    return undefinedIfAbsent(
+      this.#in("look at", relative, (directory, name) => fs.lstatSync(at(directory, name)).mtimeMs),
+    )
+  }
+
+  /** Puts a new file in the place of whatever has that name; atomic. */
+  write(relative: string, content: string | Uint8Array, options: WriteOptions): Effect.Effect<void, FileError> {
+    return this.#in("write", relative, (directory, name) => writeNew(directory, name, content, options))
+  }
+
+  /**
+   * Makes a symbolic link that belongs to the directory's owner, in the place of an older link; atomic. Anything else
+   * that has the name is left alone (node-behaviour.md does not ask for it to go).
+   */
+  link(relative: string, target: string): Effect.Effect<void, FileError> {
+    return this.#in("link", relative, (directory, name) => {
+      const present = fs.lstatSync(at(directory, name), { throwIfNoEntry: false })
+      if (present !== undefined && !present.isSymbolicLink()) return
+      if (present !== undefined && fs.readlinkSync(at(directory, name)) === target) return
+      const temporary = temporaryName()
+      fs.symlinkSync(target, at(directory, temporary))
+      const made = fs.lstatSync(at(directory, temporary))
+      if (made.uid !== this.owner.uid || made.gid !== this.owner.gid) {
+        fs.lchownSync(at(directory, temporary), this.owner.uid, this.owner.gid)
+      }
+      try {
+        fs.renameSync(at(directory, temporary), at(directory, name))
+      } catch (cause) {
+        fs.rmSync(at(directory, temporary), { force: true })
+        throw cause
+      }
+    })
+  }
+
+  /** Makes a directory with the owner of this one, unless it is there. */
+  makeDirectory(relative: string, mode: number): Effect.Effect<void, FileError> {
+    return this.#in("make directory", relative, (directory, name, shown) => {
+      try {
+        fs.mkdirSync(at(directory, name), mode)
+      } catch (cause) {
+        if (errnoOf(cause) !== "EEXIST") throw cause
+        withDirectory(at(directory, name), shown, () => undefined)
+        return
+      }
+      withDirectory(at(directory, name), shown, (fd) => {
+        giveTo(fd, this.owner)
+        fs.fchmodSync(fd, mode)
+      })
+    })
+  }
+
+  /** Removes a file or link; nothing happens when it is absent. */
+  remove(relative: string): Effect.Effect<void, FileError> {
+    return undefinedIfAbsent(this.#in("remove", relative, (directory, name) => fs.unlinkSync(at(directory, name))))
+  }
+
+  /** The entries of a directory that can be programs, by name; none when the directory is absent. */
+  programs(relative: string): Effect.Effect<ReadonlyArray<ProgramEntry>, FileError> {
+    const list = this.#in("list", relative, (parent, last, shown) =>
+      withDirectory(at(parent, last), shown, (directory) =>
+        fs
+          .readdirSync(`/proc/self/fd/${directory}`)
+          .sort()
+          .flatMap((name) => {
+            const hash = hashEntry(directory, name, `${shown}/${name}`)
+            return hash === undefined ? [] : [{ name, hash }]
+          }),
+      ),
+    )
+    return Effect.map(undefinedIfAbsent(list), (entries) => entries ?? [])
+  }
+
+  /** Names in the directory itself, or in one directly or deeper below it. */
+  names(relative?: string): Effect.Effect<ReadonlyArray<string>, FileError> {
+    const list = (fd: number) => fs.readdirSync(`/proc/self/fd/${fd}`).sort()
+    return relative === undefined
+      ? attempt("list", this.path, () => withDirectory(this.path, this.path, list))
+      : this.#in("list", relative, (directory, name, shown) => withDirectory(at(directory, name), shown, list))
+  }
+
+  /**
+   * Opens a log for reading and appending as long as the Scope lives; made when absent, with this directory's owner, and
+   * moved to `<name>.1` first when it holds more than `rotateAt` bytes.
+   */
+  openLog(relative: string, rotateAt: number): Effect.Effect<number, FileError, Scope.Scope> {
+    return Effect.acquireRelease(
+      this.#in("open log", relative, (directory, name, shown) => {
+        rotate(directory, name, rotateAt)
+        // Read access too: the end of a failed build's log is part of its report.
+        const fd = fs.openSync(at(directory, name), O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600)
+        try {
+          checkRegular(fd, "open log", shown)
+          giveTo(fd, this.owner)
+          return fd
+        } catch (cause) {
+          fs.closeSync(fd)
+          throw cause
+        }
+      }),
+      (fd) => Effect.sync(() => fs.closeSync(fd)),
+    )
+  }
+
+  /** Whether something has that name, a dangling link included. */
+  exists(relative: string): Effect.Effect<boolean, FileError> {
+    return Effect.map(this.modifiedAt(relative), (time) => time !== undefined)
+  }
+
+  /** Removes everything inside, never the directory itself. */
+  get removeContents(): Effect.Effect<void, FileError> {
+    return removeContents(this.path)
+  }
+}

@@ -1,0 +1,95 @@
+// Small facts that the file system and the environment give, for code that may not touch node:* itself.
+import * as Effect from "effect/Effect"
+import { createHash } from "node:crypto"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import { type FileError, fromErrno } from "./FileError.ts"
+
+/** The name of a software release's directory: the MD5 of its URL, in hex. */
+export const md5Hex = (text: string): string => createHash("md5").update(text).digest("hex")
+
+/** Bytes that an ordinary user can still write on the file system of `path`. */
+export const freeSpace = (path: string): Effect.Effect<number, FileError> =>
+  Effect.try({
+    try: () => {
+      const stats = fs.statfsSync(path)
+      return stats.bavail * stats.bsize
+    },
+    catch: (cause) => fromErrno("look at the free space of", path, cause),
+  })
+
+/** The last `limit` bytes of what an open log got after `from`, as text; a cut character becomes U+FFFD. */
+export const readEnd = (fd: number, from: number, limit: number): Effect.Effect<string> =>
+  Effect.sync(() => {
+    const size = fs.fstatSync(fd).size
+    const start = Math.max(from, size - limit)
+    const buffer = Buffer.alloc(Math.max(0, Math.min(limit, size - start)))
+    const length = fs.readSync(fd, buffer, 0, buffer.length, start)
+    return buffer.toString("utf8", 0, length)
+  })
+
+export const sizeOf = (fd: number): Effect.Effect<number> => Effect.sync(() => fs.fstatSync(fd).size)
+
+/** Appends one line to an open log. A full disk must not stop what is logged about, so failures are dropped. */
+export const appendLine = (fd: number, line: string): Effect.Effect<void> =>
+  Effect.sync(() => {
+    try {
+      fs.writeSync(fd, `${line}\n`)
+    } catch {
+      return
+    }
+  })
+
+/** Owner of a path that only the agent's own configuration names. */
+export const ownerOf = (path: string): Effect.Effect<{ uid: number; gid: number }, FileError> =>
+  Effect.try({
+    try: () => {
+      const { uid, gid } = fs.statSync(path)
+      return { uid, gid }
+    },
+    catch: (cause) => fromErrno("look at", path, cause),
+  })
+
+/** Text of a file that only the agent's own configuration names. */
+export const readTrusted = (path: string): Effect.Effect<string, FileError> =>
+  Effect.try({
+    try: () => fs.readFileSync(path, "utf8"),
+    catch: (cause) => fromErrno("read", path, cause),
+  })
+
+/** Makes a directory below a root of the agent's own, with the given owner when the agent may give it away. */
+export const makeOwnedDirectory = (
+  path: string,
+  mode: number,
+  owner: { readonly uid: number; readonly gid: number },
+): Effect.Effect<void, FileError> =>
+  Effect.try({
+    try: () => {
+      if (fs.mkdirSync(path, { recursive: true, mode }) === undefined) return
+      if (process.getuid?.() === 0) fs.chownSync(path, owner.uid, owner.gid)
+      fs.chmodSync(path, mode)
+    },
+    catch: (cause) => fromErrno("make directory", path, cause),
+  })
+
+/** Where the agent keeps what is only its own: socket, lock, tables. Mode 0700. */
+export const agentDirectory = (instanceRoot: string): string => `${instanceRoot}/var/run/slapgrid`
+
+export const processors = (): number => os.availableParallelism()
+
+export const agentPid = (): number => process.pid
+
+export const agentUid = (): number => process.geteuid?.() ?? 0
+
+export const pathExists = (path: string): boolean => fs.existsSync(path)
+
+const keep = new Set(["PATH", "LC_ALL", "TZ"])
+const isProxy = (name: string) => /^(?:https?|ftp|all|no)_proxy$/i.test(name)
+
+/** What children get of the agent's own environment: PATH, locale, time zone and proxies; nothing else. */
+export const inheritedEnvironment = (): Readonly<Record<string, string>> =>
+  Object.fromEntries(
+    Object.entries({ PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", ...process.env }).flatMap(
+      ([name, value]) => (value !== undefined && (keep.has(name) || isProxy(name)) ? [[name, value]] : []),
+    ),
+  )

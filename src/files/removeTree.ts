@@ -1,0 +1,154 @@
+// Recursive removal that cannot be led outside: every directory is opened without following links and its entries are
+// removed through that descriptor, so a tree may be renamed and relinked by its owner meanwhile. Read-only trees go too.
+import * as Effect from "effect/Effect"
+import * as fs from "node:fs"
+import { at } from "./at.ts"
+import { errnoOf, type FileError, fromErrno, unsafe } from "./FileError.ts"
+
+const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } = fs.constants
+
+/** Entries removed between two yields to the event loop. */
+const sliceSize = 256
+
+/** How often a directory is read again because its owner keeps filling or renaming. */
+const maxRounds = 100
+
+interface Level {
+  readonly fd: number
+  readonly name: string
+  readonly shown: string
+  /** Entries that were seen and are still to be removed. */
+  pending: Array<fs.Dirent>
+  rounds: number
+}
+
+const makeWritable = (fd: number): void => {
+  const mode = fs.fstatSync(fd).mode & 0o7777
+  if ((mode & 0o700) === 0o700) return
+  try {
+    fs.fchmodSync(fd, mode | 0o700)
+  } catch (cause) {
+    if (errnoOf(cause) !== "EPERM") throw cause
+  }
+}
+
+const openDirectory = (parent: number, name: string): number => {
+  const open = () => fs.openSync(at(parent, name), O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+  try {
+    return open()
+  } catch (cause) {
+    if (errnoOf(cause) !== "EACCES") throw cause
+    // An ordinary user's own directory without permissions. Root is never denied, so no stranger's link is followed.
+    fs.chmodSync(at(parent, name), 0o700)
+    return open()
+  }
+}
+
+const openLevel = (parent: Level, name: string, device: number): Level => {
+  const shown = `${parent.shown}/${name}`
+  const fd = openDirectory(parent.fd, name)
+  if (fs.fstatSync(fd).dev !== device) {
+    fs.closeSync(fd)
+    throw unsafe("remove", shown, "something is mounted there; unmount it first")
+  }
+  makeWritable(fd)
+  return { fd, name, shown, pending: [], rounds: 0 }
+}
+
+const gone = new Set(["ENOENT", "ENOTEMPTY", "ENOTDIR", "EISDIR"])
+
+/** Runs one removal; what its owner changed meanwhile is left to the next reading of the directory. */
+const unlessChanged = (shown: string, remove: () => void): void => {
+  try {
+    remove()
+  } catch (cause) {
+    const code = errnoOf(cause)
+    if (code === undefined || !gone.has(code)) throw fromErrno("remove", shown, cause)
+  }
+}
+
+/** The walk over one tree, a slice at a time; `levels` holds the open directories from the top down. */
+class Removal {
+  readonly levels: Array<Level>
+  readonly device: number
+
+  constructor(top: number, shown: string) {
+    this.device = fs.fstatSync(top).dev
+    makeWritable(top)
+    this.levels = [{ fd: top, name: "", shown, pending: [], rounds: 0 }]
+  }
+
+  /** Does one slice of work; true when the top is empty. */
+  step(): boolean {
+    const level = this.levels.at(-1)
+    if (level === undefined) return true
+    if (level.pending.length > 0) {
+      this.#removeSome(level)
+      return false
+    }
+    level.pending = fs.readdirSync(`/proc/self/fd/${level.fd}`, { withFileTypes: true })
+    if (level.pending.length > 0) {
+      if (++level.rounds > maxRounds) throw unsafe("remove", level.shown, "it is being changed while it is removed")
+      return false
+    }
+    const parent = this.levels.at(-2)
+    if (parent === undefined) return true
+    this.levels.pop()
+    fs.closeSync(level.fd)
+    unlessChanged(level.shown, () => fs.rmdirSync(at(parent.fd, level.name)))
+    return false
+  }
+
+  #removeSome(level: Level): void {
+    for (let count = 0; count < sliceSize; count++) {
+      const entry = level.pending.pop()
+      if (entry === undefined) return
+      const shown = `${level.shown}/${entry.name}`
+      if (entry.isDirectory()) {
+        unlessChanged(shown, () => void this.levels.push(openLevel(level, entry.name, this.device)))
+        return
+      }
+      unlessChanged(shown, () => fs.unlinkSync(at(level.fd, entry.name)))
+    }
+  }
+
+  /** Closes what this walk opened: all but the top. */
+  close(): void {
+    for (const level of this.levels.splice(1)) fs.closeSync(level.fd)
+  }
+}
+
+/** Removes everything inside the directory open as `top`, keeping the directory itself. */
+const removeContentsOf = (top: number, shown: string): Effect.Effect<void, FileError> => {
+  const attempt = <A>(run: () => A) => Effect.try({ try: run, catch: (cause) => fromErrno("remove", shown, cause) })
+  return Effect.acquireUseRelease(
+    attempt(() => new Removal(top, shown)),
+    Effect.fnUntraced(function* (removal) {
+      while (!(yield* attempt(() => removal.step()))) yield* Effect.yieldNow
+    }),
+    (removal) => Effect.sync(() => removal.close()),
+  )
+}
+
+const openTop = (path: string) =>
+  Effect.acquireRelease(
+    Effect.try({
+      try: () => fs.openSync(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW),
+      catch: (cause) => fromErrno("open directory", path, cause),
+    }),
+    (fd) => Effect.sync(() => fs.closeSync(fd)),
+  )
+
+/** Removes everything inside `path`, never the directory itself. */
+export const removeContents = (path: string): Effect.Effect<void, FileError> =>
+  Effect.scoped(Effect.flatMap(openTop(path), (fd) => removeContentsOf(fd, path)))
+
+/** Removes `path` and everything below it; nothing happens when it is absent. */
+export const removeTree = (path: string): Effect.Effect<void, FileError> =>
+  removeContents(path).pipe(
+    Effect.andThen(Effect.try({ try: () => fs.rmdirSync(path), catch: (cause) => fromErrno("remove", path, cause) })),
+    Effect.catchIf(
+      (error) => error.reason === "NotFound",
+      () => Effect.void,
+    ),
+  )

@@ -1,0 +1,162 @@
+// Turns what went wrong with a call into a MasterError: the reason decides what the agent does, the message is what an
+// operator reads. Messages never show keys, certificates or credentials.
+import { MasterError, type MasterErrorReason } from "../MasterError.ts"
+
+/** Which call failed, and where. */
+export interface CallPlace {
+  readonly method: string
+  readonly master: URL
+}
+
+/** The status table of slap-protocol.md (Transport), for an answer that is no 2xx. */
+export const reasonOf = (status: number): MasterErrorReason => {
+  switch (status) {
+    case 401:
+    case 403:
+      return "Unauthorised"
+    case 404:
+      return "NotFound"
+    case 408:
+      return "NotReady"
+    case 429:
+      return "Unavailable"
+    default:
+      return status >= 500 ? "Unavailable" : "Refused"
+  }
+}
+
+const advice: Readonly<Record<MasterErrorReason, string>> = {
+  Unreachable: "the master cannot be reached",
+  Unavailable: "the master cannot answer now; ask again later",
+  Unauthorised: "the master does not accept this certificate; check cert_file and key_file, and that it is not revoked",
+  NotFound: "the master knows no such computer, partition or method; check computer_id and master_url",
+  NotReady: "the master has it not ready yet; ask again later",
+  Refused: "the master refuses this call; repeating it unchanged is of no use",
+  InvalidAnswer: "the answer is not what a SLAP master gives; check master_url",
+}
+
+export const statusError = (place: CallPlace, status: number, body: Uint8Array): MasterError => {
+  const reason = reasonOf(status)
+  const text = place.method === "getComputerPartitionCertificate" ? "" : excerpt(body)
+  const quoted = text === "" ? "" : ` (${text})`
+  return failure(place, reason, `status ${status}${quoted}: ${redirected(status) ?? advice[reason]}`, status)
+}
+
+const redirected = (status: number): string | undefined =>
+  status >= 300 && status < 400 && status !== 304
+    ? "the master sends this call elsewhere, which is not followed; put the final address into master_url"
+    : undefined
+
+export const invalidAnswer = (place: CallPlace, status: number, problem: string): MasterError =>
+  failure(place, "InvalidAnswer", `${problem}: ${advice.InvalidAnswer}`, status)
+
+export const timedOut = (place: CallPlace, seconds: number): MasterError =>
+  failure(place, "Unreachable", `no complete answer within ${seconds} s; ask again later`)
+
+/** For a call that got no answer: what the socket, TLS or the reading of a certificate file threw. */
+export const transportError = (place: CallPlace, thrown: unknown): MasterError => {
+  const [reason, explanation] = explain(rootOf(thrown), place.master.protocol === "https:")
+  return failure(place, reason, explanation)
+}
+
+const failure = (place: CallPlace, reason: MasterErrorReason, text: string, status?: number): MasterError =>
+  new MasterError({ method: place.method, reason, status, message: `${place.method} at ${place.master.host}: ${text}` })
+
+/** A certificate, key or CA file that cannot be read. */
+export class CredentialsError extends Error {
+  readonly code = "SLAPGRID_CREDENTIALS"
+}
+
+interface Thrown {
+  readonly code: string
+  readonly message: string
+}
+
+/** Errors come wrapped (a refused connection to several addresses, a client that gave up): the innermost code tells. */
+const rootOf = (thrown: unknown, depth = 0): Thrown => {
+  if (!(thrown instanceof Error)) {
+    return { code: "", message: String(thrown) }
+  }
+  const inner: unknown = thrown instanceof AggregateError ? thrown.errors[0] : thrown.cause
+  if (inner instanceof Error && !(thrown instanceof CredentialsError) && depth < 5) {
+    return rootOf(inner, depth + 1)
+  }
+  return { code: "code" in thrown && typeof thrown.code === "string" ? thrown.code : "", message: thrown.message }
+}
+
+const untrusted = new Set([
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+  "UNABLE_TO_GET_ISSUER_CERT",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "CERT_UNTRUSTED",
+  "INVALID_CA",
+])
+
+const explain = ({ code, message }: Thrown, secure: boolean): readonly [MasterErrorReason, string] => {
+  if (code === "SLAPGRID_CREDENTIALS" || code.startsWith("ERR_OSSL_")) {
+    return [
+      "Unauthorised",
+      `the certificate files cannot be used: ${printable(message)}; check cert_file, key_file and master_ca_file`,
+    ]
+  }
+  if (code === "UND_ERR_RES_EXCEEDED_MAX_SIZE") {
+    return ["InvalidAnswer", `the answer is larger than ${maximumAnswer / 1024 / 1024} MB: ${advice.InvalidAnswer}`]
+  }
+  if (untrusted.has(code)) {
+    return [
+      "Unreachable",
+      `the master's certificate is signed by no CA that is trusted here (${code}); name its CA in master_ca_file`,
+    ]
+  }
+  if (code === "ERR_TLS_CERT_ALTNAME_INVALID") {
+    return ["Unreachable", `the master's certificate is for another name (${printable(message)}); check master_url`]
+  }
+  if (code === "CERT_HAS_EXPIRED" || code === "CERT_NOT_YET_VALID") {
+    return [
+      "Unreachable",
+      `the master's certificate is not valid today (${code}); check the master and this computer's clock`,
+    ]
+  }
+  if (code.startsWith("ERR_SSL_") && code.includes("ALERT")) {
+    return [
+      "Unreachable",
+      `the master ended the TLS handshake (${code}): it refuses or misses this computer's certificate; check cert_file and key_file`,
+    ]
+  }
+  const detail = code === "" || message.includes(code) ? "" : ` (${code})`
+  const hint =
+    secure && closed.has(code)
+      ? "; a master also does that when it refuses or misses this computer's certificate: check cert_file and key_file"
+      : ""
+  return ["Unreachable", `no answer: ${printable(message)}${detail}${hint}; ask again later`]
+}
+
+const closed = new Set(["UND_ERR_SOCKET", "ECONNRESET", "EPIPE"])
+
+/** Largest body that is read of any answer, in bytes. */
+export const maximumAnswer = 64 * 1024 * 1024
+
+const maximumExcerpt = 200
+
+/** The beginning of a body for people: without tags, on one line. */
+const excerpt = (body: Uint8Array): string => {
+  const text = new TextDecoder().decode(body.subarray(0, 2000))
+  if (text.includes("PRIVATE KEY") || text.includes("BEGIN CERTIFICATE")) {
+    return ""
+  }
+  const plain = text
+    .replaceAll(/<[^<>]*>/g, " ")
+    .replaceAll(/\s+/g, " ")
+    .trim()
+  return printable(plain)
+}
+
+/** One line without anything that a terminal would obey. */
+const printable = (text: string): string => {
+  const short = text.length > maximumExcerpt ? `${text.slice(0, maximumExcerpt)}…` : text
+  return short
+    .replaceAll(/\s+/g, " ")
+    .replaceAll(/[\p{C}\p{Zl}\p{Zp}]/gu, (character) => String.raw`\u{${(character.codePointAt(0) ?? 0).toString(16)}}`)
+}

@@ -1,0 +1,81 @@
+// Supervises the programs of partitions: gives each program its user, environment, log and standard input, and keeps
+// one ServiceGroup a partition. What a program needs is opened for the moment of its start only.
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import { NodeConfig } from "../config/NodeConfig.ts"
+import type { PartitionId } from "../domain/ids.ts"
+import type { ServiceKind, ServiceSpec } from "../domain/ServiceSpec.ts"
+import type { FileError } from "../files/FileError.ts"
+import { openFifo } from "../files/fifo.ts"
+import { agentDirectory, ownerOf } from "../files/machine.ts"
+import { OwnedDirectory } from "../files/OwnedDirectory.ts"
+import { Accounts } from "./Accounts.ts"
+import { makeServiceGroup, type ServiceGroup } from "./service/ServiceGroup.ts"
+import { programEnvironment, programFolders, programLog, programs } from "./service/programs.ts"
+import { Spawner } from "./Spawner.ts"
+
+export interface GroupOptions {
+  readonly id: PartitionId
+  readonly onChange: Effect.Effect<void>
+  /** A watched program ended by itself. */
+  readonly onAlarm: (spec: ServiceSpec) => Effect.Effect<void>
+}
+
+/** Bytes after which a program's log is moved to its backup, at a start. */
+const logLimit = 100 * 1024
+
+export class PartitionServices extends Context.Service<
+  PartitionServices,
+  {
+    /** An empty group; the end of the Scope stops its programs. */
+    readonly group: (options: GroupOptions) => Effect.Effect<ServiceGroup, FileError, Scope.Scope>
+    /** The programs that a partition has now. */
+    readonly programsOf: (
+      id: PartitionId,
+      directory: OwnedDirectory,
+    ) => Effect.Effect<ReadonlyArray<ServiceSpec>, FileError>
+  }
+>()("slapgrid/process/PartitionServices") {
+  static readonly layer = Layer.effect(
+    PartitionServices,
+    Effect.gen(function* () {
+      const config = yield* NodeConfig
+      const accounts = yield* Accounts
+      const spawner = yield* Spawner
+
+      const group = Effect.fnUntraced(function* (options: GroupOptions) {
+        const input = yield* openFifo(agentDirectory(config.instanceRoot))
+        const spawn = Effect.fnUntraced(function* (spec: ServiceSpec) {
+          const directory = yield* OwnedDirectory.open(`${config.instanceRoot}/${options.id}`)
+          const software = yield* ownerOf(config.softwareRoot)
+          const credentials = yield* accounts.credentialsFor(directory.owner, directory.path, [software.gid])
+          const user = yield* accounts.describe(directory.owner)
+          const output = yield* directory.openLog(programLog(spec), logLimit)
+          return yield* spawner.spawn({
+            path: spec.path,
+            cwd: directory.path,
+            env: programEnvironment(spec, user, directory.path, config.instanceRoot),
+            credentials,
+            input,
+            output,
+          })
+        }, Effect.scoped)
+        return yield* makeServiceGroup((spec) => ({
+          spawn: spawn(spec),
+          stopTimeout: config.stopTimeout,
+          onChange: options.onChange,
+          onAlarm: options.onAlarm(spec),
+        }))
+      })
+
+      const programsOf = Effect.fnUntraced(function* (id: PartitionId, directory: OwnedDirectory) {
+        const entries = (kind: ServiceKind) => directory.programs(programFolders[kind])
+        return programs(id, directory.path, { run: yield* entries("run"), service: yield* entries("service") })
+      })
+
+      return PartitionServices.of({ group, programsOf })
+    }),
+  )
+}

@@ -1,0 +1,156 @@
+// The port through which the agent starts processes. `run` is for work with an end (buildouts, scripts): it dies with
+// the agent and its whole group is killed when the caller loses interest. `spawn` is for services: a session of their
+// own that neither shares the agent's fate nor any pipe with it.
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Function from "effect/Function"
+import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import { type ChildProcess, spawn as spawnChild } from "node:child_process"
+import { describeExit, exited, type ExitStatus, signaled } from "../domain/ExitStatus.ts"
+import { forgetGroup, groupExists, isRegistered, registerGroup, signalGroup } from "./liveGroups.ts"
+import { type Credentials, wrap } from "./privileges.ts"
+
+export class CommandError extends Schema.TaggedError<CommandError>()("CommandError", {
+  /** What was run, for people. */
+  command: Schema.String,
+  reason: Schema.Literals(["NotStarted", "Failed", "TimedOut"]),
+  message: Schema.String,
+}) {}
+
+export interface Command {
+  readonly argv: readonly [string, ...ReadonlyArray<string>]
+  readonly cwd: string
+  /** The whole environment: nothing is inherited. */
+  readonly env: Readonly<Record<string, string>>
+  readonly credentials: Credentials | undefined
+  readonly umask: number
+  /** Open descriptor that gets stdout and stderr. */
+  readonly output: number
+  /** Milliseconds; undefined: no limit. */
+  readonly timeout: number | undefined
+}
+
+export interface ServiceCommand {
+  readonly path: string
+  readonly cwd: string
+  readonly env: Readonly<Record<string, string>>
+  readonly credentials: Credentials | undefined
+  /** Descriptor that the program reads from. */
+  readonly input: number
+  /** Descriptor that gets stdout and stderr. */
+  readonly output: number
+}
+
+export interface ServiceProcess {
+  readonly pid: number
+  readonly exit: Effect.Effect<ExitStatus>
+  /** Asks the whole process group to end. */
+  readonly terminate: Effect.Effect<void>
+  /** Kills what is left of the process group, the children of a leader that has ended included. */
+  readonly end: Effect.Effect<void>
+}
+
+export interface SpawnerShape {
+  /** Succeeds when the command ended with status 0. */
+  readonly run: (command: Command) => Effect.Effect<void, CommandError>
+  /** Starts a service. Its process outlives the calling Scope: who spawns must also end it. */
+  readonly spawn: (command: ServiceCommand) => Effect.Effect<ServiceProcess, CommandError>
+}
+
+export class Spawner extends Context.Service<Spawner, SpawnerShape>()("slapgrid/process/Spawner") {
+  static readonly layer = Layer.sync(Spawner, () => Spawner.of({ run, spawn }))
+}
+
+const exitStatus = (code: number | null, signal: string | null): ExitStatus =>
+  signal === null ? exited(code ?? 0) : signaled(signal)
+
+const shown = (argv: ReadonlyArray<string>): string => argv.join(" ").slice(0, 200)
+
+/** Kills what is left of a group and waits until it is gone, so that its directory can be touched. */
+const endGroup = (pgid: number): Effect.Effect<void> =>
+  Effect.suspend(() => (signalGroup(pgid, "SIGKILL") ? Effect.fail("alive") : Effect.void)).pipe(
+    // Bounded, because in a container without an init the dead stay in the table as zombies.
+    Effect.retry({ schedule: Schedule.spaced("10 millis"), times: 200 }),
+    Effect.ignore,
+    Effect.ensuring(Effect.sync(() => forgetGroup(pgid))),
+  )
+
+interface Launch {
+  readonly argv: ReadonlyArray<string>
+  readonly cwd: string
+  readonly env: Readonly<Record<string, string>>
+  readonly input: number | "ignore"
+  readonly output: number
+}
+
+/** Starts the leader of a new session; its output goes straight to a descriptor, never through the agent. */
+const launch = (label: string, options: Launch): Effect.Effect<ServiceProcess, CommandError> =>
+  Effect.callback((resume) => {
+    const [file = "/bin/sh", ...args] = options.argv
+    const failed = (cause: unknown) => {
+      const why = cause instanceof Error ? cause.message : String(cause)
+      const message = `${label} could not be started in ${options.cwd}: ${why}`
+      resume(Effect.fail(new CommandError({ command: label, reason: "NotStarted", message })))
+    }
+    let child: ChildProcess
+    try {
+      child = spawnChild(file, args, {
+        cwd: options.cwd,
+        env: options.env,
+        detached: true,
+        stdio: [options.input, options.output, options.output],
+      })
+    } catch (cause) {
+      return failed(cause)
+    }
+    const pid = child.pid
+    if (pid === undefined) return void child.once("error", failed)
+    registerGroup(pid)
+    const ended = Deferred.makeUnsafe<ExitStatus>()
+    child.once("exit", (code, signal) => {
+      if (!groupExists(pid)) forgetGroup(pid)
+      Deferred.doneUnsafe(ended, Effect.succeed(exitStatus(code, signal)))
+    })
+    resume(
+      Effect.succeed({
+        pid,
+        exit: Deferred.await(ended),
+        terminate: Effect.sync(() => void signalGroup(pid, "SIGTERM")),
+        end: Effect.suspend(() => (isRegistered(pid) ? endGroup(pid) : Effect.void)),
+      }),
+    )
+  })
+
+const run = Effect.fnUntraced(function* (command: Command) {
+  const label = shown(command.argv)
+  const argv = wrap(command.argv, { ...command, dieWithAgent: true })
+  const status = yield* Effect.acquireUseRelease(
+    launch(label, { ...command, argv, input: "ignore" }),
+    (process) => process.exit,
+    (process) => process.end,
+  ).pipe(
+    command.timeout === undefined
+      ? Function.identity
+      : Effect.timeoutOrElse({
+          duration: command.timeout,
+          orElse: () =>
+            new CommandError({
+              command: label,
+              reason: "TimedOut",
+              message: `${label} took longer than ${(command.timeout ?? 0) / 1000} s and was ended`,
+            }),
+        }),
+  )
+  if (status._tag === "Exited" && status.code === 0) return
+  const message = `${label}: ${describeExit(status)}`
+  return yield* new CommandError({ command: label, reason: "Failed", message })
+})
+
+const spawn = (command: ServiceCommand): Effect.Effect<ServiceProcess, CommandError> =>
+  launch(command.path, {
+    ...command,
+    argv: wrap([command.path], { credentials: command.credentials, dieWithAgent: false, umask: 0o022 }),
+  })

@@ -1,0 +1,33 @@
+// Every process group this agent has started and not yet seen end. Kept outside the runtime, because the last resort
+// (a second signal, a crash of the runtime itself) has to reach it without any fiber.
+const groups = new Set<number>()
+
+export const registerGroup = (pgid: number): void => void groups.add(pgid)
+export const forgetGroup = (pgid: number): void => void groups.delete(pgid)
+
+export const isRegistered = (pgid: number): boolean => groups.has(pgid)
+
+/** Sends a signal to a process group; false when nothing of it is left. */
+export const signalGroup = (pgid: number, signal: NodeJS.Signals): boolean => {
+  try {
+    process.kill(-pgid, signal)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Whether a process group has members, zombies included. */
+export const groupExists = (pgid: number): boolean => {
+  try {
+    process.kill(-pgid, 0)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Kills everything at once, without waiting. */
+export const killAllGroups = (): void => {
+  for (const pgid of groups) signalGroup(pgid, "SIGKILL")
+}

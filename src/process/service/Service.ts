@@ -1,0 +1,181 @@
+// The interpreter of the automaton for one program: a fiber that takes one event at a time and does what the table
+// says. Closing its Scope stops the program: TERM, grace time, KILL, and waits until it is gone.
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberHandle from "effect/FiberHandle"
+import * as Queue from "effect/Queue"
+import * as Random from "effect/Random"
+import * as Scope from "effect/Scope"
+import type { ExitStatus } from "../../domain/ExitStatus.ts"
+import type { ServiceState as ShownState, ServiceStatus } from "../../domain/NodeStatus.ts"
+import type { ServiceSpec } from "../../domain/ServiceSpec.ts"
+import type { ServiceProcess } from "../Spawner.ts"
+import { initial, type ServiceAction, type ServiceEvent, type ServiceState, transition } from "./automaton.ts"
+
+export interface ServiceDependencies {
+  readonly spawn: Effect.Effect<ServiceProcess, { readonly message: string }>
+  /** Milliseconds between SIGTERM and SIGKILL. */
+  readonly stopTimeout: number
+  /** Called after every change. */
+  readonly onChange: Effect.Effect<void>
+  /** Called when a watched program ended by itself. */
+  readonly onAlarm: Effect.Effect<void>
+}
+
+export interface Service {
+  readonly spec: ServiceSpec
+  readonly status: ServiceStatus
+  /** Starts the program unless it runs or waits for its next try. */
+  readonly start: Effect.Effect<void>
+}
+
+const shownState: Readonly<Record<ServiceState["_tag"], ShownState>> = {
+  Stopped: "stopped",
+  Starting: "starting",
+  Running: "running",
+  Backoff: "backoff",
+  Stopping: "stopping",
+  Exited: "exited",
+}
+
+/** One program under supervision. Mutable: only its own fiber writes, others read `status`. */
+class Supervised implements Service {
+  readonly spec: ServiceSpec
+  readonly #dependencies: ServiceDependencies
+  readonly #events: Queue.Queue<ServiceEvent>
+  readonly #timer: FiberHandle.FiberHandle
+  readonly #scope: Scope.Scope
+  readonly #stopped = Deferred.makeUnsafe<void>()
+  #state: ServiceState = initial
+  #process: ServiceProcess | undefined
+  #restarts = 0
+  #lastExit: ExitStatus | undefined
+  #error: string | undefined
+
+  constructor(
+    spec: ServiceSpec,
+    dependencies: ServiceDependencies,
+    events: Queue.Queue<ServiceEvent>,
+    timer: FiberHandle.FiberHandle,
+    scope: Scope.Scope,
+  ) {
+    this.spec = spec
+    this.#dependencies = dependencies
+    this.#events = events
+    this.#timer = timer
+    this.#scope = scope
+  }
+
+  get status(): ServiceStatus {
+    const running = this.#state._tag === "Running"
+    return {
+      name: this.spec.name,
+      kind: this.spec.kind,
+      state: shownState[this.#state._tag],
+      pid: running || this.#state._tag === "Stopping" ? this.#process?.pid : undefined,
+      since: this.#state._tag === "Running" ? this.#state.since : undefined,
+      restarts: this.#restarts,
+      lastExit: this.#lastExit,
+      error: running ? undefined : this.#error,
+    }
+  }
+
+  get start(): Effect.Effect<void> {
+    return this.#send({ _tag: "Start" })
+  }
+
+  /** Stops the program and returns when nothing of it is left. */
+  get stop(): Effect.Effect<void> {
+    return this.#send({ _tag: "Stop" }).pipe(Effect.andThen(Deferred.await(this.#stopped)))
+  }
+
+  /** Takes events one after the other until the program has been told to stop and has stopped. */
+  get loop(): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function* () {
+      let wanted = true
+      while (wanted || this.#state._tag !== "Stopped") {
+        const event = yield* Queue.take(this.#events)
+        if (event._tag === "Stop") wanted = false
+        yield* this.#step(event)
+      }
+      // An `etc/run` program may have ended long ago and left children in its group.
+      if (this.#process !== undefined) yield* this.#process.end
+      yield* Deferred.succeed(this.#stopped, undefined)
+    })
+  }
+
+  readonly #step = (event: ServiceEvent): Effect.Effect<void> =>
+    Effect.gen({ self: this }, function* () {
+      if (event._tag === "Ended") this.#lastExit = event.exit
+      const [next, actions] = transition(this.spec.kind, this.#state, event)
+      this.#state = next
+      yield* this.#dependencies.onChange
+      for (const action of actions) yield* this.#perform(action)
+    })
+
+  readonly #send = (event: ServiceEvent): Effect.Effect<void> => Effect.asVoid(Queue.offer(this.#events, event))
+
+  readonly #later = (delay: number, event: ServiceEvent): Effect.Effect<void> =>
+    Effect.sleep(delay).pipe(Effect.andThen(this.#send(event)), FiberHandle.run(this.#timer), Effect.asVoid)
+
+  readonly #perform = (action: ServiceAction): Effect.Effect<void> => {
+    switch (action._tag) {
+      case "Spawn":
+        return this.#spawn
+      case "Retry":
+        return Effect.flatMap(Random.next, (random) =>
+          this.#later(action.delay * (0.75 + random / 2), { _tag: "RetryDue" }),
+        )
+      case "CancelRetry":
+        return FiberHandle.clear(this.#timer)
+      case "Terminate":
+        return (this.#process?.terminate ?? Effect.void).pipe(
+          Effect.andThen(this.#later(this.#dependencies.stopTimeout, { _tag: "StopOverdue" })),
+        )
+      case "Kill":
+        return this.#process?.end ?? Effect.void
+      case "Alarm":
+        return this.#dependencies.onAlarm
+    }
+  }
+
+  get #spawn(): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function* () {
+      const previous = this.#process
+      if (previous !== undefined) {
+        // Children of the last run could hold the port that the next one needs.
+        yield* previous.end
+        this.#restarts++
+      }
+      const process = yield* this.#dependencies.spawn
+      this.#process = process
+      this.#error = undefined
+      const watch = Effect.gen({ self: this }, function* () {
+        const exit = yield* process.exit
+        yield* this.#send({ _tag: "Ended", at: yield* Clock.currentTimeMillis, exit })
+      })
+      yield* Effect.forkIn(watch, this.#scope)
+      yield* this.#step({ _tag: "Spawned", at: yield* Clock.currentTimeMillis })
+    }).pipe(
+      Effect.catch((error) => {
+        this.#error = error.message
+        return this.#step({ _tag: "SpawnFailed" })
+      }),
+    )
+  }
+}
+
+/** Puts a program under supervision for the life of the Scope; it does not run before `start`. */
+export const makeService = Effect.fnUntraced(function* (spec: ServiceSpec, dependencies: ServiceDependencies) {
+  // A scope of its own: what watches the process has to outlive the request to stop it.
+  const inner = yield* Scope.make()
+  const events = yield* Queue.unbounded<ServiceEvent>()
+  const timer = yield* Scope.provide(FiberHandle.make(), inner)
+  const service = new Supervised(spec, dependencies, events, timer, inner)
+  yield* Effect.forkIn(service.loop, inner)
+  yield* Effect.addFinalizer(() => Effect.andThen(service.stop, Scope.close(inner, Exit.void)))
+  const face: Service = service
+  return face
+})

@@ -1,0 +1,106 @@
+// Supervision of one program as a table: (state, event) → (state, actions). Wanted (`start`, `stop`) comes in as
+// events, actual is the state; nothing here waits, spawns or reads a clock. node-behaviour.md (Services).
+import type { ExitStatus } from "../../domain/ExitStatus.ts"
+import type { ServiceKind } from "../../domain/ServiceSpec.ts"
+import { backoff, countFailure, restartPolicy } from "./restartPolicy.ts"
+
+export type ServiceState =
+  | { readonly _tag: "Stopped" }
+  | { readonly _tag: "Starting"; readonly failures: number }
+  | { readonly _tag: "Running"; readonly failures: number; readonly since: number }
+  /** Ended by itself; starts again when its delay is over. */
+  | { readonly _tag: "Backoff"; readonly failures: number }
+  | { readonly _tag: "Stopping" }
+  /** An `etc/run` program that ended by itself: not started again for this deployment. */
+  | { readonly _tag: "Exited" }
+
+export type ServiceEvent =
+  | { readonly _tag: "Start" }
+  | { readonly _tag: "Stop" }
+  | { readonly _tag: "Spawned"; readonly at: number }
+  | { readonly _tag: "SpawnFailed" }
+  | { readonly _tag: "Ended"; readonly at: number; readonly exit: ExitStatus }
+  | { readonly _tag: "RetryDue" }
+  | { readonly _tag: "StopOverdue" }
+
+export type ServiceAction =
+  | { readonly _tag: "Spawn" }
+  /** Send `RetryDue` after this many milliseconds, jittered. */
+  | { readonly _tag: "Retry"; readonly delay: number }
+  | { readonly _tag: "CancelRetry" }
+  /** SIGTERM now, `StopOverdue` after the grace time. */
+  | { readonly _tag: "Terminate" }
+  | { readonly _tag: "Kill" }
+  /** A watched program ended by itself: the master wants to know. */
+  | { readonly _tag: "Alarm" }
+
+export type Transition = readonly [ServiceState, ReadonlyArray<ServiceAction>]
+
+export const initial: ServiceState = { _tag: "Stopped" }
+
+const stay = (state: ServiceState): Transition => [state, []]
+
+/** Where a program goes that ended although it should run. */
+const afterFailure = (kind: ServiceKind, failures: number): Transition =>
+  kind === "run"
+    ? [{ _tag: "Exited" }, []]
+    : [{ _tag: "Backoff", failures }, [{ _tag: "Alarm" }, { _tag: "Retry", delay: backoff(restartPolicy, failures) }]]
+
+export const transition = (kind: ServiceKind, state: ServiceState, event: ServiceEvent): Transition => {
+  switch (state._tag) {
+    case "Stopped":
+    case "Exited":
+      return event._tag === "Start"
+        ? [{ _tag: "Starting", failures: 0 }, [{ _tag: "Spawn" }]]
+        : event._tag === "Stop"
+          ? stay(initial)
+          : stay(state)
+    case "Starting":
+      return whileStarting(kind, state, event)
+    case "Running":
+      return whileRunning(kind, state, event)
+    case "Backoff":
+      return event._tag === "RetryDue"
+        ? [{ _tag: "Starting", failures: state.failures }, [{ _tag: "Spawn" }]]
+        : event._tag === "Stop"
+          ? [initial, [{ _tag: "CancelRetry" }]]
+          : stay(state)
+    case "Stopping":
+      return event._tag === "Ended"
+        ? stay(initial)
+        : event._tag === "StopOverdue"
+          ? [state, [{ _tag: "Kill" }]]
+          : stay(state)
+  }
+}
+
+const whileStarting = (
+  kind: ServiceKind,
+  state: ServiceState & { _tag: "Starting" },
+  event: ServiceEvent,
+): Transition => {
+  switch (event._tag) {
+    case "Spawned":
+      return stay({ _tag: "Running", failures: state.failures, since: event.at })
+    case "SpawnFailed":
+      return afterFailure(kind, state.failures + 1)
+    default:
+      // A stop cannot come between: the interpreter answers a Spawn before it takes the next event.
+      return stay(state)
+  }
+}
+
+const whileRunning = (
+  kind: ServiceKind,
+  state: ServiceState & { _tag: "Running" },
+  event: ServiceEvent,
+): Transition => {
+  switch (event._tag) {
+    case "Ended":
+      return afterFailure(kind, countFailure(restartPolicy, state.failures, event.at - state.since))
+    case "Stop":
+      return [{ _tag: "Stopping" }, [{ _tag: "Terminate" }]]
+    default:
+      return stay(state)
+  }
+}

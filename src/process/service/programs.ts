@@ -1,0 +1,50 @@
+// Which programs a partition has: the entries of `etc/run` and `etc/service`. node-behaviour.md (Services).
+import type { PartitionId } from "../../domain/ids.ts"
+import type { ServiceKind, ServiceSpec } from "../../domain/ServiceSpec.ts"
+import type { ProgramEntry } from "../../files/OwnedDirectory.ts"
+
+/** Where the programs of each kind lie, relative to the partition. */
+export const programFolders: Readonly<Record<ServiceKind, string>> = { run: "etc/run", service: "etc/service" }
+
+/** The partition's programs by name; a file with the same name in both folders is a service. */
+export const programs = (
+  partition: PartitionId,
+  directory: string,
+  entries: Readonly<Record<ServiceKind, ReadonlyArray<ProgramEntry>>>,
+): ReadonlyArray<ServiceSpec> => {
+  const spec =
+    (kind: ServiceKind) =>
+    (entry: ProgramEntry): ServiceSpec => ({
+      partition,
+      kind,
+      name: kind === "service" ? `${entry.name}-on-watch` : entry.name,
+      path: `${directory}/${programFolders[kind]}/${entry.name}`,
+      hash: entry.hash,
+    })
+  const watched = new Set(entries.service.map((entry) => entry.name))
+  return [
+    ...entries.run.filter((entry) => !watched.has(entry.name)).map(spec("run")),
+    ...entries.service.map(spec("service")),
+  ]
+}
+
+/** The environment of a partition's program: the reference's, and nothing of the agent's own. */
+export const programEnvironment = (
+  spec: ServiceSpec,
+  user: { readonly name: string; readonly home: string | undefined },
+  directory: string,
+  instanceRoot: string,
+): Readonly<Record<string, string>> => ({
+  USER: user.name,
+  LOGNAME: user.name,
+  HOME: user.home ?? directory,
+  LC_CTYPE: "C.UTF-8",
+  SUPERVISOR_ENABLED: "1",
+  SUPERVISOR_GROUP_NAME: spec.partition,
+  SUPERVISOR_PROCESS_NAME: spec.name,
+  SUPERVISOR_SERVER_URL: `unix://${instanceRoot}/sv.sock`,
+})
+
+/** The log of a program, relative to the partition. */
+export const programLog = (spec: ServiceSpec): string =>
+  `.${spec.partition}_${spec.path.slice(spec.path.lastIndexOf("/") + 1)}.log`

@@ -1,0 +1,110 @@
+// State reports and bangs on their way to the master. Work never waits for it: the newest report about a subject
+// replaces an unsent one, one at a time is in flight for each subject, and what the master cannot take now is retried.
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
+import * as Layer from "effect/Layer"
+import * as Random from "effect/Random"
+import { type Report, subjectOf } from "../domain/Report.ts"
+import { MasterClient } from "../master/MasterClient.ts"
+import type { MasterError } from "../master/MasterError.ts"
+
+/** What became of a report: `Replaced` when a newer one about the same subject came before it was taken. */
+export type Delivery = "Taken" | "Refused" | "Replaced"
+
+interface Entry {
+  readonly report: Report
+  readonly delivery: Deferred.Deferred<Delivery>
+}
+
+export class Outbox extends Context.Service<
+  Outbox,
+  {
+    /** Puts a report on its way. */
+    readonly offer: (report: Report) => Effect.Effect<void>
+    /** Puts a report on its way and waits for what becomes of it. */
+    readonly deliver: (report: Report) => Effect.Effect<Delivery>
+    /** How many subjects have a report that the master has not taken yet. */
+    readonly pending: Effect.Effect<number>
+  }
+>()("slapgrid/report/Outbox") {
+  static readonly layer = Layer.effect(
+    Outbox,
+    Effect.gen(function* () {
+      const client = yield* MasterClient
+      const fork = yield* FiberSet.makeRuntime<never, void, never>()
+      /** By subject: the newest report not yet in flight, while a sender is at work for the subject. */
+      const waiting = new Map<string, Entry | undefined>()
+
+      const attempt = (entry: Entry) =>
+        client.report(entry.report).pipe(
+          Effect.as<Delivery>("Taken"),
+          Effect.catchIf(
+            (error) => !error.isRetryable,
+            (error) => Effect.as(logRefusal(entry, error.message), "Refused" as const),
+          ),
+          // A defect of a MasterClient must not leave this subject without a sender.
+          Effect.catchDefect((defect) => Effect.as(logRefusal(entry, String(defect)), "Refused" as const)),
+        )
+
+      const send = Effect.fnUntraced(function* (subject: string) {
+        let failures = 0
+        let entry = takeEntry(waiting, subject)
+        while (entry !== undefined) {
+          const outcome = yield* Effect.result(attempt(entry))
+          if (outcome._tag === "Success") {
+            failures = 0
+            yield* Deferred.succeed(entry.delivery, outcome.success)
+            entry = takeEntry(waiting, subject)
+            continue
+          }
+          if (failures++ === 0) yield* logRetry(entry, outcome.failure)
+          yield* Effect.sleep(retryDelay(failures) * (0.75 + (yield* Random.next) / 2))
+          const newer = takeEntry(waiting, subject)
+          if (newer !== undefined) {
+            yield* Deferred.succeed(entry.delivery, "Replaced")
+            entry = newer
+          }
+        }
+        waiting.delete(subject)
+      })
+
+      const put = (report: Report) =>
+        Effect.gen(function* () {
+          const entry: Entry = { report, delivery: yield* Deferred.make<Delivery>() }
+          const subject = subjectOf(report)
+          const isSending = waiting.has(subject)
+          const replaced = waiting.get(subject)
+          waiting.set(subject, entry)
+          if (replaced !== undefined) yield* Deferred.succeed(replaced.delivery, "Replaced")
+          if (!isSending) fork(send(subject))
+          return entry
+        })
+
+      return Outbox.of({
+        offer: (report) => Effect.asVoid(put(report)),
+        deliver: (report) => Effect.flatMap(put(report), (entry) => Deferred.await(entry.delivery)),
+        pending: Effect.sync(() => waiting.size),
+      })
+    }),
+  )
+}
+
+const takeEntry = (waiting: Map<string, Entry | undefined>, subject: string): Entry | undefined => {
+  const entry = waiting.get(subject)
+  waiting.set(subject, undefined)
+  return entry
+}
+
+/** Milliseconds before try number `failures + 1`. */
+const retryDelay = (failures: number): number => Math.min(60_000, 500 * 2 ** Math.min(failures, 10))
+
+const shown = ({ report }: Entry): string =>
+  report._tag === "Bang" ? `bang of ${report.id}` : `report '${report.state}' of ${subjectOf(report)}`
+
+const logRetry = (entry: Entry, error: MasterError) =>
+  Effect.logWarning(`${shown(entry)} will be sent again: ${error.message}`)
+
+const logRefusal = (entry: Entry, why: string) =>
+  Effect.logWarning(`the master refused the ${shown(entry)}, it is dropped: ${why}`)
