@@ -94,6 +94,7 @@ class SoftwareWork {
         )
         if (outcome === undefined) {
           yield* Effect.logInfo(`the work on ${this.#url} is cancelled: the master wants something else`)
+          wish = yield* mailbox.take
           memory = initialMemory
         } else if (outcome._tag === "Failure") memory = yield* this.#fail(wish, memory, outcome.failure)
         else memory = { ...initialMemory, settled: requested }
