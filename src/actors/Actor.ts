@@ -1,6 +1,5 @@
 // An actor is a fiber that owns one thing and follows the newest wish about it. Wishes do not queue: one that came
 // while another was worked on replaces it. A body that crashes is started again with backoff and the last wish.
-import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -59,10 +58,9 @@ export const makeActor = Effect.fnUntraced(function* <Wish, R>(
   const mailbox = new Mailbox<Wish>()
   yield* Effect.suspend(() => body(mailbox)).pipe(
     Effect.sandbox,
+    // Also when something inside was interrupted; an interruption of the actor itself never comes here.
     Effect.tapError((cause) =>
-      Cause.hasInterruptsOnly(cause)
-        ? Effect.void
-        : Effect.andThen(Effect.logError(`${name} crashed and is started again`, cause), mailbox.restore),
+      Effect.andThen(Effect.logError(`${name} crashed and is started again`, cause), mailbox.restore),
     ),
     Effect.retry(restart),
     Effect.annotateLogs({ actor: name }),

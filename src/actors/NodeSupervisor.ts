@@ -25,7 +25,8 @@ interface KnownSoftware {
 
 interface KnownPartition {
   readonly actor: Actor<PartitionWish>
-  desired: DesiredPartition
+  /** What was told last. */
+  wish: PartitionWish
   isGone: boolean
 }
 
@@ -37,12 +38,19 @@ export const NodeSupervisor = {
       const partitionScope = yield* parallelScope
       const softwareScope = yield* parallelScope
       const registry = new Registry({ ...parts, partitionScope, softwareScope })
-      yield* Queue.take(updates).pipe(Effect.flatMap(registry.apply), Effect.forever, Effect.forkScoped)
-      // Last registered, first to run: services end while everything they report to is still there.
+      // Last registered, first to run: nothing new comes, then services end while everything they report to is there.
       yield* Effect.addFinalizer((exit) => Scope.close(partitionScope, exit))
+      yield* Queue.take(updates).pipe(
+        Effect.flatMap((update) => Effect.catchDefect(registry.apply(update), tellDefect)),
+        Effect.forever,
+        Effect.forkScoped,
+      )
     }),
   ),
 }
+
+/** A defect in one update must not end the following of the master. */
+const tellDefect = (defect: unknown) => Effect.logError("an answer of the master could not be followed", defect)
 
 /** Its members end side by side, so that the slowest alone decides how long a stop takes. */
 const parallelScope = Effect.acquireRelease(Scope.make("parallel"), (scope, exit) => Scope.close(scope, exit))
@@ -65,23 +73,29 @@ class Registry {
     this.#parts = parts
   }
 
-  readonly apply = ({ asked, state }: Update): Effect.Effect<void> =>
+  readonly apply = ({ nudge, state }: Update): Effect.Effect<void> =>
     Effect.gen({ self: this }, function* () {
-      if (asked) this.#nudge++
+      const asked = nudge !== this.#nudge
+      this.#nudge = nudge
       const software = difference(
         this.#software,
         state.software,
         (one) => one.url,
         (known, one) => !asked && sameSoftware(known.desired, one),
       )
+      yield* Effect.forEach(software.gone, this.#retire)
+      yield* Effect.forEach(software.tell, this.#tellSoftware)
+      // Only now: a release that is gone or going is no longer waited for.
       const partitions = difference(
         this.#partitions,
         state.partitions,
         (one) => one.id,
-        (known, one) => !asked && !known.isGone && samePartition(known.desired, one),
+        ({ isGone, wish }, one) =>
+          !asked &&
+          !isGone &&
+          samePartition(wish.partition, one) &&
+          wish.isSoftwareReady === this.#isSoftwareReady(one),
       )
-      yield* Effect.forEach(software.gone, this.#retire)
-      yield* Effect.forEach(software.tell, this.#tellSoftware)
       yield* Effect.forEach(partitions.gone, this.#miss)
       yield* Effect.forEach(partitions.tell, this.#tellPartition)
     })
@@ -102,23 +116,30 @@ class Registry {
 
   readonly #tellPartition = (desired: DesiredPartition): Effect.Effect<void> =>
     Effect.gen({ self: this }, function* () {
-      let known = this.#partitions.get(desired.id)
-      if (known === undefined) {
-        const scope = yield* Scope.fork(this.#parts.partitionScope)
-        const actor = yield* Scope.provide(this.#parts.partitions.make(desired.id), scope)
-        known = { actor, desired, isGone: false }
-        this.#partitions.set(desired.id, known)
-      }
-      known.desired = desired
-      known.isGone = false
-      yield* known.actor.tell(this.#wishFor(desired))
+      const wish = this.#wishFor(desired)
+      const known = this.#partitions.get(desired.id)
+      const actor = known?.actor ?? (yield* this.#newPartition(desired.id))
+      this.#partitions.set(desired.id, { actor, wish, isGone: false })
+      yield* actor.tell(wish)
     }).pipe(Effect.catch((error) => Effect.logError(`${desired.id} cannot be supervised: ${error.message}`)))
 
-  /** A release that the master does not offer is not waited for: the installation tells that it is missing. */
+  #newPartition(id: PartitionId) {
+    return Effect.flatMap(Scope.fork(this.#parts.partitionScope), (scope) =>
+      this.#parts.partitions.make(id).pipe(
+        Scope.provide(scope),
+        Effect.onError(() => Scope.close(scope, Exit.void)),
+      ),
+    )
+  }
+
   #wishFor(partition: DesiredPartition): PartitionWish {
+    return { partition, isSoftwareReady: this.#isSoftwareReady(partition), nudge: this.#nudge }
+  }
+
+  /** A release that the master does not offer is not waited for: the installation tells that it is missing. */
+  #isSoftwareReady(partition: DesiredPartition): boolean {
     const software = partition.software === undefined ? undefined : this.#software.get(partition.software)
-    const isAwaited = software !== undefined && software.desired.requested === "available" && !software.isReady
-    return { partition, isSoftwareReady: !isAwaited, nudge: this.#nudge }
+    return software === undefined || software.desired.requested !== "available" || software.isReady
   }
 
   readonly #ready = (url: SoftwareUrl, isReady: boolean): Effect.Effect<void> =>
@@ -126,9 +147,14 @@ class Registry {
       const software = this.#software.get(url)
       if (software === undefined || software.isReady === isReady) return Effect.void
       software.isReady = isReady
-      const users = [...this.#partitions.values()].filter(({ desired }) => desired.software === url)
-      return Effect.forEach(users, ({ actor, desired }) => actor.tell(this.#wishFor(desired)), { discard: true })
+      const users = [...this.#partitions.values()].filter(({ wish }) => wish.partition.software === url)
+      return Effect.forEach(users, (known) => this.#tellAgain(known), { discard: true })
     })
+
+  #tellAgain(known: KnownPartition): Effect.Effect<void> {
+    known.wish = this.#wishFor(known.wish.partition)
+    return known.actor.tell(known.wish)
+  }
 
   /** A release that the master no longer names: nothing is left to do for it. */
   readonly #retire = (url: SoftwareUrl): Effect.Effect<void> =>

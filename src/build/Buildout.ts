@@ -55,10 +55,17 @@ export class Buildout extends Context.Service<
 /** How much of a log's end goes into an error report, in bytes. */
 const reportedLog = 60_000
 
+/** The cause last: the output's end when buildout itself failed, else what was done to it. */
+const explain = (request: BuildoutRequest, error: CommandError, output: string): string => {
+  const shown = output === "" ? "" : `:\n${output}`
+  if (error.reason !== "Failed") {
+    return `${request.script} in ${request.directory}${shown === "" ? ": " : `${shown}\n`}${error.message}`
+  }
+  const status = error.message.slice(error.message.lastIndexOf(": ") + 2)
+  return `${request.script} failed (${status}) in ${request.directory}${shown}`
+}
+
 const failure = Effect.fnUntraced(function* (request: BuildoutRequest, start: number, error: CommandError) {
   const output = (yield* readEnd(request.log, start, reportedLog)).trimEnd()
-  const what =
-    error.reason === "Failed" ? `failed (${error.message.slice(error.message.lastIndexOf(": ") + 2)})` : error.message
-  const message = `${request.script} ${what} in ${request.directory}${output === "" ? "" : `:\n${output}`}`
-  return yield* new BuildError({ reason: "Failed", message })
+  return yield* new BuildError({ reason: "Failed", message: explain(request, error, output) })
 })

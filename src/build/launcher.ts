@@ -16,6 +16,9 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 const needsLauncher = (script: string): boolean =>
   script.includes("'/usr/lib/python3/dist-packages'") || script.includes("zc.buildout==2.13.2")
 
+/** Whether these words start a Python, by a path or through env(1): to nothing else the launcher means anything. */
+const isPython = (words: ReadonlyArray<string>): boolean => words.some((word) => /(?:^|\/)python[\d.]*$/.test(word))
+
 /**
  * The words that run `path`, whose text is `script`: those of its first line (which can be too long for the kernel)
  * and the path itself.
@@ -24,8 +27,18 @@ export const invocation = (path: string, script: string): readonly [string, ...R
   const line = script.slice(0, script.indexOf("\n") < 0 ? undefined : script.indexOf("\n"))
   const [interpreter, ...words] = line.startsWith("#!") ? line.slice(2).split(/\s+/).filter(Boolean) : []
   if (interpreter === undefined) return [path]
-  return needsLauncher(script) ? [interpreter, ...words, "-c", launcher, path] : [interpreter, ...words, path]
+  return needsLauncher(script) && isPython([interpreter, ...words])
+    ? [interpreter, ...words, "-c", launcher, path]
+    : [interpreter, ...words, path]
 }
+
+/** The words of a shell's simple command, without their quotes. */
+const shellWords = (line: string): ReadonlyArray<string> =>
+  (line.match(/(?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*')+/g) ?? []).map((word) =>
+    word.replaceAll(/\\(.)|"((?:[^"\\]|\\.)*)"|'([^']*)'/g, (_, escaped, double, single) =>
+      String(escaped ?? double?.replaceAll(/\\(["\\$`])/g, "$1") ?? single),
+    ),
+  )
 
 /** The Python interpreter behind a release's `bin/buildout`; `/bin/sh` wrappers name it on their second line. */
 export const interpreterOf = (script: string): string | undefined => {
@@ -33,6 +46,6 @@ export const interpreterOf = (script: string): string | undefined => {
   if (!first.startsWith("#!")) return undefined
   const interpreter = first.slice(2).split(/\s+/).find(Boolean)
   if (interpreter !== "/bin/sh") return interpreter
-  const [exec, python] = second.split(/\s+/).filter(Boolean)
-  return exec === "exec" && python !== undefined ? python.replaceAll(/["']/g, "") : interpreter
+  const [exec, python] = shellWords(second)
+  return exec === "exec" && python !== undefined ? python : interpreter
 }

@@ -1,6 +1,7 @@
 // The command line as a whole: names, flags and which file does the work.
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
+import { demo } from "./demo.ts"
 import { master } from "./master.ts"
 import { configFlags, logFormatFlag } from "./options.ts"
 import { run } from "./run.ts"
@@ -20,6 +21,25 @@ const masterCommand = Command.make(
   master,
 ).pipe(Command.withDescription("Run the embedded master, for one machine and for tests"))
 
+const demoCommand = Command.make(
+  "demo",
+  {
+    once: Flag.Boolean("once").pipe(
+      Flag.withDescription("End when all instances have answered"),
+      Flag.withDefault(false),
+    ),
+    keep: Flag.Boolean("keep").pipe(
+      Flag.withDescription("Keep the scratch directory and print its path"),
+      Flag.withDefault(false),
+    ),
+  },
+  demo,
+).pipe(
+  Command.withDescription(
+    "Show it all on this machine: master, node, a software release built by buildout and three instances of it, in a scratch directory",
+  ),
+)
+
 const statusCommand = Command.make(
   "status",
   {
@@ -33,5 +53,5 @@ export const slapgrid = Command.make("slapgrid", { ...configFlags, logFormat: lo
   Command.withDescription(
     "SlapOS node agent: follows a SLAP master, builds software releases, runs and supervises computer partitions. Without a subcommand it runs in the foreground until a signal ends it.",
   ),
-  Command.withSubcommands([masterCommand, statusCommand]),
+  Command.withSubcommands([demoCommand, masterCommand, statusCommand]),
 )

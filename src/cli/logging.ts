@@ -5,6 +5,7 @@ import type * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as References from "effect/References"
 import type * as LogLevel from "effect/LogLevel"
+import { escapeControls } from "../domain/text.ts"
 
 export type LogFormat = "text" | "json"
 
@@ -21,10 +22,6 @@ const colours: Readonly<Partial<Record<LogLevel.LogLevel, string>>> = {
   Error: "\u001b[31m",
   Fatal: "\u001b[31;1m",
 }
-
-/** Control characters but newline and tab become visible escapes: a log line must not be able to steer a terminal. */
-export const escapeControls = (text: string): string =>
-  text.replaceAll(/(?![\n\t])\p{Cc}/gu, (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`)
 
 export const formatText = ({ actor, date, level, message }: LogEvent, isColoured: boolean): string => {
   const [first = "", ...others] = escapeControls(message).split("\n")
@@ -44,18 +41,28 @@ const messageOf = (message: unknown, cause: Cause.Cause<unknown>): string => {
   return cause.reasons.length === 0 ? words : `${words}\n${Cause.pretty(cause)}`
 }
 
+/** Gives each event of the log to `sink`. */
+export const loggingTo = (sink: (event: LogEvent) => void): Layer.Layer<never> =>
+  Logger.layer([
+    Logger.make<unknown, void>(({ cause, date, fiber, logLevel, message }) => {
+      const { actor } = fiber.getRef(References.CurrentLogAnnotations)
+      sink({
+        date,
+        level: logLevel,
+        actor: typeof actor === "string" ? actor : "node",
+        message: messageOf(message, cause),
+      })
+    }),
+  ])
+
+/** Whether a stream gets colours: a terminal whose user did not say no (https://no-color.org). */
+export const isColoured = (stream: { readonly isTTY?: boolean }): boolean =>
+  stream.isTTY === true && process.env["NO_COLOR"] === undefined
+
 /** Writes to stderr; stdout belongs to what a command prints. */
 export const loggingLayer = (format: LogFormat): Layer.Layer<never> => {
-  const isColoured = process.stderr.isTTY && process.env["NO_COLOR"] === undefined
-  const logger = Logger.make<unknown, void>(({ cause, date, fiber, logLevel, message }) => {
-    const { actor } = fiber.getRef(References.CurrentLogAnnotations)
-    const event: LogEvent = {
-      date,
-      level: logLevel,
-      actor: typeof actor === "string" ? actor : "node",
-      message: messageOf(message, cause),
-    }
-    process.stderr.write(`${format === "json" ? formatJson(event) : formatText(event, isColoured)}\n`)
+  const coloured = isColoured(process.stderr)
+  return loggingTo((event) => {
+    process.stderr.write(`${format === "json" ? formatJson(event) : formatText(event, coloured)}\n`)
   })
-  return Logger.layer([logger])
 }

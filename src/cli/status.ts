@@ -3,11 +3,11 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { NodeStatus } from "../domain/NodeStatus.ts"
 import { describeExit } from "../domain/ExitStatus.ts"
+import { escapeControls } from "../domain/text.ts"
 import { getStatus } from "../control/ControlClient.ts"
 import { toFailure } from "./exit.ts"
 import { configFrom } from "./options.ts"
 import { table } from "./table.ts"
-import { escapeControls } from "./logging.ts"
 
 /** `3 s`, `12 min`, `5 h`, `2 d`. */
 export const age = (milliseconds: number): string => {

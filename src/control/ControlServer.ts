@@ -55,17 +55,26 @@ const listen = (directory: string, handle: (request: IncomingMessage, response: 
       const path = `${directory}/${socketName}`
       const server = createServer({ requestTimeout: 10_000, headersTimeout: 5_000 }, handle)
       server.maxConnections = 64
-      server.once("error", (cause) =>
-        resume(new ControlError({ path, message: `cannot listen on ${path}: ${cause.message}` })),
-      )
-      fs.rmSync(path, { force: true })
-      // A socket's path is bounded at 107 bytes; through the open directory it is always short.
-      const fd = fs.openSync(directory, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY)
-      server.listen(`/proc/self/fd/${fd}/${socketName}`, () => {
+      const failed = (cause: unknown) => {
+        const why = cause instanceof Error ? cause.message : String(cause)
+        resume(new ControlError({ path, message: `cannot listen on ${path}: ${why}` }))
+      }
+      try {
+        fs.rmSync(path, { force: true })
+        // A socket's path is bounded at 107 bytes; through the open directory it is always short.
+        const fd = fs.openSync(directory, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY)
+        // For the server's whole life: a connection that cannot be accepted must not end the agent.
+        server.on("error", failed)
+        server.once("listening", () => {
+          fs.chmodSync(path, 0o600)
+          resume(Effect.succeed(server))
+        })
+        // Bound at once, so that the directory need not be held open for it.
+        server.listen(`/proc/self/fd/${fd}/${socketName}`)
         fs.closeSync(fd)
-        fs.chmodSync(path, 0o600)
-        resume(Effect.succeed(server))
-      })
+      } catch (cause) {
+        failed(cause)
+      }
     }),
     (server) =>
       Effect.callback<void>((resume) => {

@@ -9,13 +9,13 @@ import * as Random from "effect/Random"
 import { NodeConfig } from "../config/NodeConfig.ts"
 import type { DesiredState, RejectedRecord } from "../domain/DesiredState.ts"
 import { MasterClient } from "../master/MasterClient.ts"
-import type { MasterError } from "../master/MasterError.ts"
+import { MasterError } from "../master/MasterError.ts"
 import { StatusBoard } from "../report/StatusBoard.ts"
 
 export interface Update {
   readonly state: DesiredState
-  /** Somebody asked for this sync: what has failed is tried again at once. */
-  readonly asked: boolean
+  /** Grows whenever somebody asked for a sync since the last update: what has failed is tried again at once. */
+  readonly nudge: number
 }
 
 /** Milliseconds until the next question: the interval, or sooner while the master does not answer. */
@@ -44,7 +44,7 @@ export class MasterSync extends Context.Service<
       let lastSuccess: number | undefined
       let rejected = ""
 
-      const succeed = Effect.fnUntraced(function* (state: DesiredState, asked: boolean) {
+      const succeed = Effect.fnUntraced(function* (state: DesiredState, nudge: number) {
         if (failures > 0) yield* Effect.logInfo(`the master answers again`)
         failures = 0
         lastSuccess = yield* Clock.currentTimeMillis
@@ -53,7 +53,7 @@ export class MasterSync extends Context.Service<
           yield* Effect.logWarning(`the master's answer has unusable records: ${told}`)
         rejected = told
         yield* board.setSync({ lastSuccess, error: told === "" ? undefined : told })
-        yield* Queue.offer(updates, { state, asked })
+        yield* Queue.offer(updates, { state, nudge })
       })
 
       const fail = Effect.fnUntraced(function* (error: MasterError) {
@@ -63,15 +63,15 @@ export class MasterSync extends Context.Service<
       })
 
       const loop = Effect.gen(function* () {
-        let asked = false
+        let nudge = 0
         while (true) {
-          const answer = yield* Effect.result(client.desiredState)
-          if (answer._tag === "Success") yield* succeed(answer.success, asked)
+          const answer = yield* Effect.result(Effect.catchDefect(client.desiredState, defective))
+          if (answer._tag === "Success") yield* succeed(answer.success, nudge)
           else yield* fail(answer.failure)
           const delay = nextDelay(config.syncInterval, failures) * (0.9 + (yield* Random.next) / 5)
-          asked = yield* Queue.take(wakeUps).pipe(
-            Effect.as(true),
-            Effect.timeoutOrElse({ duration: delay, orElse: () => Effect.succeed(false) }),
+          nudge += yield* Queue.take(wakeUps).pipe(
+            Effect.as(1),
+            Effect.timeoutOrElse({ duration: delay, orElse: () => Effect.succeed(0) }),
           )
         }
       })
@@ -80,6 +80,15 @@ export class MasterSync extends Context.Service<
     }),
   )
 }
+
+/** A defect of a MasterClient must not end the following of the master. */
+const defective = (defect: unknown): Effect.Effect<never, MasterError> =>
+  new MasterError({
+    method: "desiredState",
+    reason: "InvalidAnswer",
+    status: undefined,
+    message: `the master's client failed: ${defect instanceof Error ? defect.message : String(defect)}`,
+  })
 
 const describeRejected = (records: ReadonlyArray<RejectedRecord>): string =>
   records.map(({ reason, subject }) => `${subject}: ${reason}`).join("; ")

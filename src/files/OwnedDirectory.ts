@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { createHash, randomBytes } from "node:crypto"
 import * as fs from "node:fs"
-import { at, withDirectory, withParent } from "./at.ts"
+import { at, withDirectory, withEntry, withParent } from "./at.ts"
 import { errnoOf, FileError, fromErrno, unsafe } from "./FileError.ts"
 import { removeContents } from "./removeTree.ts"
 
@@ -111,15 +111,32 @@ const writeNew = (directory: number, name: string, content: string | Uint8Array,
   }
 }
 
+/** Only these contents are read to know a program by; of others, that cannot be read either, size and time tell. */
+const isReadable = (stats: fs.Stats): boolean =>
+  stats.isFile() &&
+  stats.nlink === 1 &&
+  stats.size <= maxFileSize &&
+  (process.geteuid?.() === 0 || (stats.mode & 0o400) !== 0)
+
 /** SHA-256 of what the entry is: a file's content, a link's text, else its size and time. */
 const hashEntry = (directory: number, name: string, shown: string): string | undefined => {
   const stats = fs.lstatSync(at(directory, name))
   if (stats.isDirectory()) return undefined
   const digest = createHash("sha256")
   if (stats.isSymbolicLink()) digest.update(`link ${fs.readlinkSync(at(directory, name))}`)
-  else if (stats.isFile() && stats.nlink === 1) digest.update(readBounded(directory, name, shown, maxFileSize))
+  else if (isReadable(stats)) digest.update(readBounded(directory, name, shown, maxFileSize))
   else digest.update(`other ${stats.ino} ${stats.size} ${stats.mtimeMs}`)
   return digest.digest("hex")
+}
+
+/** One entry that goes away while the others are looked at must not make the whole directory seem absent. */
+const unlessGone = <A>(look: () => A): A | undefined => {
+  try {
+    return look()
+  } catch (cause) {
+    if (errnoOf(cause) === "ENOENT") return undefined
+    throw cause
+  }
 }
 
 export class OwnedDirectory {
@@ -178,17 +195,18 @@ export class OwnedDirectory {
    * that has the name is left alone (node-behaviour.md does not ask for it to go).
    */
   link(relative: string, target: string): Effect.Effect<void, FileError> {
-    return this.#in("link", relative, (directory, name) => {
+    return this.#in("link", relative, (directory, name, shown) => {
       const present = fs.lstatSync(at(directory, name), { throwIfNoEntry: false })
       if (present !== undefined && !present.isSymbolicLink()) return
       if (present !== undefined && fs.readlinkSync(at(directory, name)) === target) return
       const temporary = temporaryName()
       fs.symlinkSync(target, at(directory, temporary))
-      const made = fs.lstatSync(at(directory, temporary))
-      if (made.uid !== this.owner.uid || made.gid !== this.owner.gid) {
-        fs.lchownSync(at(directory, temporary), this.owner.uid, this.owner.gid)
-      }
       try {
+        withEntry(directory, temporary, (path, made) => {
+          if (!made.isSymbolicLink()) throw unsafe("link", shown, "something was put in its place")
+          const { gid, uid } = this.owner
+          if (made.uid !== uid || made.gid !== gid) fs.chownSync(path, uid, gid)
+        })
         fs.renameSync(at(directory, temporary), at(directory, name))
       } catch (cause) {
         fs.rmSync(at(directory, temporary), { force: true })
@@ -227,7 +245,7 @@ export class OwnedDirectory {
           .readdirSync(`/proc/self/fd/${directory}`)
           .sort()
           .flatMap((name) => {
-            const hash = hashEntry(directory, name, `${shown}/${name}`)
+            const hash = unlessGone(() => hashEntry(directory, name, `${shown}/${name}`))
             return hash === undefined ? [] : [{ name, hash }]
           }),
       ),

@@ -6,6 +6,19 @@ import { fromErrno, unsafe } from "./FileError.ts"
 
 const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } = fs.constants
 
+/** open(2): a handle on the very entry, a link included, without access to what it holds. Node does not name it. */
+export const O_PATH = 0o10_000_000
+
+/** Calls `use` with a path that leads to the very entry called `name`, whatever is put in its place meanwhile. */
+export const withEntry = <A>(directory: number, name: string, use: (path: string, stats: fs.Stats) => A): A => {
+  const handle = fs.openSync(at(directory, name), O_PATH | O_NOFOLLOW)
+  try {
+    return use(`/proc/self/fd/${handle}`, fs.fstatSync(handle))
+  } finally {
+    fs.closeSync(handle)
+  }
+}
+
 export const at = (directory: number, name: string): string => `/proc/self/fd/${directory}/${name}`
 
 /** One plain name: what a single lookup step may get. */

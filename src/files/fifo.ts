@@ -14,9 +14,11 @@ export const openFifo = (directory: string): Effect.Effect<number, FileError, Sc
     Effect.tryPromise({
       try: async () => {
         await execa("mkfifo", ["-m", "600", path])
-        const fd = fs.openSync(path, fs.constants.O_RDWR)
-        fs.unlinkSync(path)
-        return fd
+        try {
+          return fs.openSync(path, fs.constants.O_RDWR)
+        } finally {
+          fs.unlinkSync(path)
+        }
       },
       catch: (cause) => fromErrno("make FIFO", path, cause),
     }),

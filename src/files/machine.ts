@@ -3,7 +3,8 @@ import * as Effect from "effect/Effect"
 import { createHash } from "node:crypto"
 import * as fs from "node:fs"
 import * as os from "node:os"
-import { type FileError, fromErrno } from "./FileError.ts"
+import { withDirectory } from "./at.ts"
+import { type FileError, fromErrno, unsafe } from "./FileError.ts"
 
 /** The name of a software release's directory: the MD5 of its URL, in hex. */
 export const md5Hex = (text: string): string => createHash("md5").update(text).digest("hex")
@@ -57,7 +58,10 @@ export const readTrusted = (path: string): Effect.Effect<string, FileError> =>
     catch: (cause) => fromErrno("read", path, cause),
   })
 
-/** Makes a directory below a root of the agent's own, with the given owner when the agent may give it away. */
+/**
+ * Makes a directory with the given owner, when the agent may give it away, unless it is there. The one above must
+ * exist; it can belong to that owner, so what is given away is the very directory that was opened.
+ */
 export const makeOwnedDirectory = (
   path: string,
   mode: number,
@@ -65,9 +69,14 @@ export const makeOwnedDirectory = (
 ): Effect.Effect<void, FileError> =>
   Effect.try({
     try: () => {
-      if (fs.mkdirSync(path, { recursive: true, mode }) === undefined) return
-      if (process.getuid?.() === 0) fs.chownSync(path, owner.uid, owner.gid)
-      fs.chmodSync(path, mode)
+      if (fs.existsSync(path)) return
+      fs.mkdirSync(path, mode)
+      withDirectory(path, path, (fd) => {
+        const made = fs.fstatSync(fd)
+        if (made.uid !== process.geteuid?.()) throw unsafe("make directory", path, "something was put in its place")
+        if (process.geteuid() === 0) fs.fchownSync(fd, owner.uid, owner.gid)
+        fs.fchmodSync(fd, mode)
+      })
     },
     catch: (cause) => fromErrno("make directory", path, cause),
   })

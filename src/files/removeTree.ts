@@ -2,7 +2,8 @@
 // removed through that descriptor, so a tree may be renamed and relinked by its owner meanwhile. Read-only trees go too.
 import * as Effect from "effect/Effect"
 import * as fs from "node:fs"
-import { at } from "./at.ts"
+import { randomBytes } from "node:crypto"
+import { at, withEntry } from "./at.ts"
 import { errnoOf, type FileError, fromErrno, unsafe } from "./FileError.ts"
 
 const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } = fs.constants
@@ -10,16 +11,30 @@ const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } = fs.constants
 /** Entries removed between two yields to the event loop. */
 const sliceSize = 256
 
+/** Levels that are held open: what lies deeper is moved to the top, so that no depth exhausts descriptors. */
+const maxDepth = 64
+
 /** How often a directory is read again because its owner keeps filling or renaming. */
 const maxRounds = 100
+
+interface Entry {
+  readonly name: string
+  readonly isDirectory: boolean
+}
 
 interface Level {
   readonly fd: number
   readonly name: string
   readonly shown: string
   /** Entries that were seen and are still to be removed. */
-  pending: Array<fs.Dirent>
+  readonly pending: Array<Entry>
   rounds: number
+}
+
+/** Which mount an open directory is on: a bind mount has the device of what it shows, but its own number. */
+const mountOf = (fd: number): string => {
+  const facts = fs.readFileSync(`/proc/self/fdinfo/${fd}`, "latin1")
+  return /^mnt_id:\s*(\d+)$/m.exec(facts)?.[1] ?? `device ${fs.fstatSync(fd).dev}`
 }
 
 const makeWritable = (fd: number): void => {
@@ -38,20 +53,24 @@ const openDirectory = (parent: number, name: string): number => {
     return open()
   } catch (cause) {
     if (errnoOf(cause) !== "EACCES") throw cause
-    // An ordinary user's own directory without permissions. Root is never denied, so no stranger's link is followed.
-    fs.chmodSync(at(parent, name), 0o700)
+    // An ordinary user's own directory without permissions.
+    withEntry(parent, name, (path, stats) => {
+      if (stats.isDirectory()) fs.chmodSync(path, 0o700)
+    })
     return open()
   }
 }
 
-const openLevel = (parent: Level, name: string, device: number): Level => {
+const openLevel = (parent: Level, name: string, mount: string): Level => {
   const shown = `${parent.shown}/${name}`
   const fd = openDirectory(parent.fd, name)
-  if (fs.fstatSync(fd).dev !== device) {
+  try {
+    if (mountOf(fd) !== mount) throw unsafe("remove", shown, "something is mounted there; unmount it first")
+    makeWritable(fd)
+  } catch (cause) {
     fs.closeSync(fd)
-    throw unsafe("remove", shown, "something is mounted there; unmount it first")
+    throw cause
   }
-  makeWritable(fd)
   return { fd, name, shown, pending: [], rounds: 0 }
 }
 
@@ -70,12 +89,14 @@ const unlessChanged = (shown: string, remove: () => void): void => {
 /** The walk over one tree, a slice at a time; `levels` holds the open directories from the top down. */
 class Removal {
   readonly levels: Array<Level>
-  readonly device: number
+  readonly #top: Level
+  readonly #mount: string
 
   constructor(top: number, shown: string) {
-    this.device = fs.fstatSync(top).dev
+    this.#mount = mountOf(top)
     makeWritable(top)
-    this.levels = [{ fd: top, name: "", shown, pending: [], rounds: 0 }]
+    this.#top = { fd: top, name: "", shown, pending: [], rounds: 0 }
+    this.levels = [this.#top]
   }
 
   /** Does one slice of work; true when the top is empty. */
@@ -86,7 +107,9 @@ class Removal {
       this.#removeSome(level)
       return false
     }
-    level.pending = fs.readdirSync(`/proc/self/fd/${level.fd}`, { withFileTypes: true })
+    for (const entry of fs.readdirSync(`/proc/self/fd/${level.fd}`, { withFileTypes: true })) {
+      level.pending.push({ name: entry.name, isDirectory: entry.isDirectory() })
+    }
     if (level.pending.length > 0) {
       if (++level.rounds > maxRounds) throw unsafe("remove", level.shown, "it is being changed while it is removed")
       return false
@@ -104,12 +127,24 @@ class Removal {
       const entry = level.pending.pop()
       if (entry === undefined) return
       const shown = `${level.shown}/${entry.name}`
-      if (entry.isDirectory()) {
-        unlessChanged(shown, () => void this.levels.push(openLevel(level, entry.name, this.device)))
+      if (entry.isDirectory && this.levels.length < maxDepth) {
+        unlessChanged(shown, () => void this.levels.push(openLevel(level, entry.name, this.#mount)))
         return
       }
-      unlessChanged(shown, () => fs.unlinkSync(at(level.fd, entry.name)))
+      unlessChanged(shown, () => {
+        if (entry.isDirectory) this.#lift(level, entry.name)
+        else fs.unlinkSync(at(level.fd, entry.name))
+      })
     }
+  }
+
+  /** Moves a directory to the top, where it is removed later. */
+  #lift(level: Level, name: string): void {
+    // An ordinary user may move only a directory that it may write.
+    fs.closeSync(openLevel(level, name, this.#mount).fd)
+    const lifted = `.slapgrid-${randomBytes(9).toString("hex")}`
+    fs.renameSync(at(level.fd, name), at(this.#top.fd, lifted))
+    this.#top.pending.push({ name: lifted, isDirectory: true })
   }
 
   /** Closes what this walk opened: all but the top. */

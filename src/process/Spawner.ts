@@ -118,7 +118,8 @@ const launch = (label: string, options: Launch): Effect.Effect<ServiceProcess, C
       Effect.succeed({
         pid,
         exit: Deferred.await(ended),
-        terminate: Effect.sync(() => void signalGroup(pid, "SIGTERM")),
+        // Not once it is known to be gone: the number could be somebody else's by now.
+        terminate: Effect.sync(() => void (isRegistered(pid) && signalGroup(pid, "SIGTERM"))),
         end: Effect.suspend(() => (isRegistered(pid) ? endGroup(pid) : Effect.void)),
       }),
     )

@@ -23,6 +23,7 @@ import { type Actor, type Mailbox, makeActor, nextWish } from "../Actor.ts"
 import { retryDelay } from "../retry.ts"
 import {
   decide,
+  type Hold,
   type PartitionDecision,
   type PartitionMemory,
   type PartitionWish,
@@ -113,9 +114,12 @@ class Supervision {
           Effect.result(this.#perform(decision, wish, memory)),
           Effect.as(mailbox.waitFor(supersedes(wish)), undefined),
         )
-        if (outcome === undefined) wish = yield* mailbox.take
-        else if (outcome._tag === "Success") memory = outcome.success
-        else memory = yield* this.#fail(wish, memory, outcome.failure)
+        if (outcome === undefined) {
+          // Half done: what the services follow is not known.
+          memory = { ...memory, enforced: undefined }
+          wish = yield* mailbox.take
+        } else if (outcome._tag === "Success") memory = outcome.success
+        else memory = yield* this.#fail(wish, memory, decision._tag, outcome.failure)
       }
     })
 
@@ -189,6 +193,7 @@ class Supervision {
         yield* view.show("stopped")
         const hold = {
           wish: wishKey(wish),
+          during: "Destroy" as const,
           nudge: wish.nudge,
           failures: 0,
           until,
@@ -215,9 +220,14 @@ class Supervision {
   }
 
   /** Tells the failure to everybody who can do something about it, and says when the work is tried again. */
-  #fail(wish: PartitionWish, memory: PartitionMemory, { message }: PartitionError): Effect.Effect<PartitionMemory> {
+  #fail(
+    wish: PartitionWish,
+    memory: PartitionMemory,
+    during: Hold["during"],
+    { message }: PartitionError,
+  ): Effect.Effect<PartitionMemory> {
     const { outbox, view, work } = this.#parts
-    const { id } = wish.partition
+    const { id, requested } = wish.partition
     return Effect.gen(function* () {
       const failures = memory.hold?.wish === wishKey(wish) ? memory.hold.failures + 1 : 1
       const delay = retryDelay(failures) * (0.75 + (yield* Random.next) / 2)
@@ -226,8 +236,11 @@ class Supervision {
       yield* work.writeErrorLog(message)
       yield* outbox.offer({ _tag: "Partition", id, state: "error", log: message })
       const until = (yield* Clock.currentTimeMillis) + delay
-      const hold = { wish: wishKey(wish), nudge: wish.nudge, failures, until, reason: "it failed and is tried again" }
-      return { ...memory, hold }
+      const reason = "it failed and is tried again"
+      const hold = { wish: wishKey(wish), during, nudge: wish.nudge, failures, until, reason }
+      // Processing for `stopped` and removal stop the services even when the rest fails.
+      const isStopped = during !== "Enforce" && requested !== "started"
+      return { ...memory, enforced: isStopped ? requested : memory.enforced, hold }
     })
   }
 }

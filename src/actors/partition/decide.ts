@@ -28,6 +28,8 @@ export interface PartitionMemory {
 /** Why the same work is not tried again before a time: it failed, or the SLA retains the partition. */
 export interface Hold {
   readonly wish: string
+  /** What is not tried again: a failed installation keeps nobody from starting what an earlier one left. */
+  readonly during: Exclude<PartitionDecision["_tag"], "Wait">
   /** The nudge that was there when the hold began: a newer one ends it. */
   readonly nudge: number
   readonly failures: number
@@ -104,21 +106,17 @@ export const decide = (
     return hold === undefined ? { _tag: "Destroy" } : wait(hold.until, hold.reason)
   }
   const reason = processingReason(wish, memory.processed, periods, now)
-  const isEnforced = memory.enforced === requested
-  if (reason === undefined) {
-    const due = memory.processed === undefined ? undefined : dueAt(wish, memory.processed, periods)
-    return isEnforced ? wait(due) : { _tag: "Enforce" }
-  }
-  if (wish.isSoftwareReady && hold === undefined) return { _tag: "Process", reason }
-  if (!isEnforced) return { _tag: "Enforce" }
-  return hold === undefined
-    ? wait(undefined, `waits for its software release ${wish.partition.software ?? ""}`)
-    : wait(hold.until, hold.reason)
+  if (reason !== undefined && wish.isSoftwareReady && hold === undefined) return { _tag: "Process", reason }
+  if (memory.enforced !== requested && hold?.during !== "Enforce") return { _tag: "Enforce" }
+  if (hold !== undefined) return wait(hold.until, hold.reason)
+  if (reason !== undefined) return wait(undefined, `waits for its software release ${wish.partition.software ?? ""}`)
+  return wait(memory.processed === undefined ? undefined : dueAt(wish, memory.processed, periods))
 }
 
 /** The partition was processed as `wish` says. */
 export const remember = (wish: PartitionWish, at: number): PartitionMemory => ({
-  processed: { timestamp: wish.partition.timestamp, at, wish: wishKey(wish) },
+  // A free partition has nothing installed that could be started.
+  processed: isFree(wish.partition) ? undefined : { timestamp: wish.partition.timestamp, at, wish: wishKey(wish) },
   enforced: isFree(wish.partition) ? "free" : wish.partition.requested,
   hold: undefined,
 })

@@ -9,10 +9,11 @@ const delayFile = ".slapos-retention-lock-delay"
 const dateFile = ".slapos-retention-lock-date"
 const dayInSeconds = 24 * 3600
 
-/** A non-negative number of days, or undefined when the text is none. */
-export const parseDays = (text: string): number | undefined => {
-  const days = text.trim() === "" ? Number.NaN : Number(text)
-  return Number.isFinite(days) ? days : undefined
+/** A decimal that is not negative (days, or seconds since 1970), or undefined when the text is none. */
+export const parseDecimal = (text: string): number | undefined => {
+  if (!/^\s*\+?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?\s*$/i.test(text)) return undefined
+  const value = Number(text)
+  return Number.isFinite(value) ? value : undefined
 }
 
 /** Python's `str()` of a float: what the reference writes and reads. */
@@ -21,7 +22,7 @@ const floatText = (value: number): string => (Number.isInteger(value) ? `${value
 /** Freezes the delay (days) of the SLA, unless one is frozen already. */
 export const freezeDelay = Effect.fnUntraced(function* (directory: OwnedDirectory, sla: string | undefined) {
   if (yield* directory.exists(delayFile)) return
-  const days = sla === undefined ? 0 : parseDays(sla)
+  const days = sla === undefined ? 0 : parseDecimal(sla)
   if (days === undefined) {
     yield* Effect.logWarning(`retention_delay '${sla}' is not a number of days: taken as 0`)
   }
@@ -33,9 +34,9 @@ export const retainedUntil = Effect.fnUntraced(function* (
   directory: OwnedDirectory,
 ): Effect.fn.Return<number | undefined, FileError> {
   const now = yield* Clock.currentTimeMillis
-  const date = parseDays((yield* directory.readIfPresent(dateFile, 100)) ?? "")
+  const date = parseDecimal((yield* directory.readIfPresent(dateFile, 100)) ?? "")
   if (date !== undefined) return now < date * 1000 ? date * 1000 : undefined
-  const days = parseDays((yield* directory.readIfPresent(delayFile, 100)) ?? "") ?? 0
+  const days = parseDecimal((yield* directory.readIfPresent(delayFile, 100)) ?? "") ?? 0
   if (days <= 0) return undefined
   const until = Math.floor(now / 1000) + days * dayInSeconds
   yield* directory.write(dateFile, floatText(until), { mode: 0o644, owner: directory.owner })

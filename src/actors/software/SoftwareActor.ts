@@ -125,9 +125,11 @@ class SoftwareWork {
         yield* turn.withPermit(this.#buildNow(wish))
         yield* Effect.logInfo(`${url} is built`)
         // Marked as completed only once the master knows: a crash in between repeats build and report.
-        yield* outbox
-          .deliver({ _tag: "Software", url, state: "available" })
-          .pipe(Effect.andThen(builder.complete(url)), Effect.ignore, FiberHandle.run(this.#completion))
+        yield* outbox.deliver({ _tag: "Software", url, state: "available" }).pipe(
+          Effect.andThen((delivery) => (delivery === "Replaced" ? Effect.void : builder.complete(url))),
+          Effect.ignore,
+          FiberHandle.run(this.#completion),
+        )
       }
       yield* this.#show(wish, "available")
       yield* this.#onReady(true)

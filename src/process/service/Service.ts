@@ -111,7 +111,7 @@ class Supervised implements Service {
       if (event._tag === "Ended") this.#lastExit = event.exit
       const [next, actions] = transition(this.spec.kind, this.#state, event)
       this.#state = next
-      yield* this.#dependencies.onChange
+      yield* guarded(this.#dependencies.onChange)
       for (const action of actions) yield* this.#perform(action)
     })
 
@@ -137,7 +137,7 @@ class Supervised implements Service {
       case "Kill":
         return this.#process?.end ?? Effect.void
       case "Alarm":
-        return this.#dependencies.onAlarm
+        return guarded(this.#dependencies.onAlarm)
     }
   }
 
@@ -147,9 +147,9 @@ class Supervised implements Service {
       if (previous !== undefined) {
         // Children of the last run could hold the port that the next one needs.
         yield* previous.end
-        this.#restarts++
       }
-      const process = yield* this.#dependencies.spawn
+      const process = yield* Effect.catchDefect(this.#dependencies.spawn, toMessage)
+      if (previous !== undefined) this.#restarts++
       this.#process = process
       this.#error = undefined
       const watch = Effect.gen({ self: this }, function* () {
@@ -166,6 +166,14 @@ class Supervised implements Service {
     )
   }
 }
+
+/** A program that cannot even be tried is one that could not be started. */
+const toMessage = (defect: unknown) =>
+  Effect.fail({ message: defect instanceof Error ? defect.message : String(defect) })
+
+/** Those who are told must not be able to end the supervision: whoever stops the program waits for it. */
+const guarded = (effect: Effect.Effect<void>): Effect.Effect<void> =>
+  Effect.catchDefect(effect, (defect) => Effect.logError("telling a service's state failed", defect))
 
 /** Puts a program under supervision for the life of the Scope; it does not run before `start`. */
 export const makeService = Effect.fnUntraced(function* (spec: ServiceSpec, dependencies: ServiceDependencies) {

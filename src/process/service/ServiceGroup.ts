@@ -38,7 +38,7 @@ export const difference = (
   const same = (a: ServiceSpec, b: ServiceSpec | undefined) => b !== undefined && specKey(a) === specKey(b)
   return {
     stop: [...current].flatMap(([name, spec]) => (same(spec, byName.get(name)) ? [] : [name])),
-    start: wanted.filter((spec) => !same(spec, current.get(spec.name))),
+    start: [...byName.values()].filter((spec) => !same(spec, current.get(spec.name))),
   }
 }
 

@@ -6,7 +6,7 @@ import type { ProgramEntry } from "../../files/OwnedDirectory.ts"
 /** Where the programs of each kind lie, relative to the partition. */
 export const programFolders: Readonly<Record<ServiceKind, string>> = { run: "etc/run", service: "etc/service" }
 
-/** The partition's programs by name; a file with the same name in both folders is a service. */
+/** The partition's programs, each with a name of its own: of two that would share a file name or a name, the service wins. */
 export const programs = (
   partition: PartitionId,
   directory: string,
@@ -21,11 +21,9 @@ export const programs = (
       path: `${directory}/${programFolders[kind]}/${entry.name}`,
       hash: entry.hash,
     })
-  const watched = new Set(entries.service.map((entry) => entry.name))
-  return [
-    ...entries.run.filter((entry) => !watched.has(entry.name)).map(spec("run")),
-    ...entries.service.map(spec("service")),
-  ]
+  const services = entries.service.map(spec("service"))
+  const taken = new Set([...entries.service.map((entry) => entry.name), ...services.map(({ name }) => name)])
+  return [...entries.run.filter((entry) => !taken.has(entry.name)).map(spec("run")), ...services]
 }
 
 /** The environment of a partition's program: the reference's, and nothing of the agent's own. */

@@ -1,0 +1,125 @@
+// What keeps a partition's processes together, so that all of them can be found and ended: cgroup v2 where groups can
+// be made. Elsewhere sessions, process groups and parents as /proc shows them, and the user when it is the
+// partition's own; a daemon that left its session and parent is then found only as root.
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
+import { NodeConfig } from "../../config/NodeConfig.ts"
+import { allProcesses, type ProcessFacts } from "../procfs.ts"
+import {
+  childGroups,
+  groupName,
+  isPopulated,
+  killGroup,
+  makeGroup,
+  memberName,
+  removeGroup,
+  writableBase,
+} from "./cgroup.ts"
+
+/** Where one program, build or script runs. */
+export interface Enclosure {
+  /** Directory of its cgroup, which the wrapper joins before anything else; undefined without cgroups. */
+  readonly cgroup: string | undefined
+  /** Kills what is left of the session that `leader` led, and everything that it started; returns when it is gone. */
+  readonly end: (leader: number | undefined) => Effect.Effect<void>
+}
+
+export interface ContainmentShape {
+  readonly kind: "cgroup" | "session"
+  /** The place of one member (a program) of an owner (a partition or a release). */
+  readonly enclosure: (owner: string, member: string) => Enclosure
+  /** The same for a cgroup that an earlier agent made, wherever that was. */
+  readonly adopted: (cgroup: string | undefined) => Enclosure
+  /** Ends everything of an owner except the members named; `uid` is the owner's when nobody else has it. */
+  readonly endOwner: (
+    owner: string,
+    options: { readonly except: ReadonlySet<string>; readonly uid: number | undefined },
+  ) => Effect.Effect<void>
+}
+
+export class Containment extends Context.Service<Containment, ContainmentShape>()("slapgrid/process/Containment") {
+  static readonly layer = Layer.effect(
+    Containment,
+    Effect.gen(function* () {
+      const { instanceRoot } = yield* NodeConfig
+      const base = writableBase()
+      return Containment.of(base === undefined ? bySession : byCgroup(base, instanceRoot))
+    }),
+  )
+}
+
+/** The processes that `leader` led or started, as far as sessions, groups and parents still tell. Pure. */
+export const kinOf = (leader: number, processes: ReadonlyArray<ProcessFacts>): ReadonlyArray<ProcessFacts> => {
+  const kin = new Set<number>([leader])
+  for (let size = 0; size !== kin.size;) {
+    size = kin.size
+    for (const { group, parent, pid, session } of processes) {
+      if (kin.has(parent) || session === leader || group === leader) kin.add(pid)
+    }
+  }
+  return processes.filter(({ pid, state }) => kin.has(pid) && state !== "Z")
+}
+
+/** Kills what `find` shows until it shows nothing, at most for 10 s: what the kernel holds longer, nobody can end. */
+const endAll = (find: () => ReadonlyArray<ProcessFacts>): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const found = find()
+    for (const { pid } of found) kill(pid)
+    return found.length === 0 ? Effect.void : Effect.fail("alive")
+  }).pipe(Effect.retry({ schedule: Schedule.spaced("10 millis"), times: 1000 }), Effect.ignore)
+
+const kill = (pid: number): void => {
+  try {
+    process.kill(pid, "SIGKILL")
+  } catch {
+    // Gone already.
+  }
+}
+
+const bySession: ContainmentShape = {
+  kind: "session",
+  enclosure: () => sessionEnclosure,
+  adopted: () => sessionEnclosure,
+  endOwner: (_owner, { uid }) =>
+    uid === undefined
+      ? Effect.void
+      : endAll(() => allProcesses().filter((one) => one.uid === uid && one.state !== "Z")),
+}
+
+const sessionEnclosure: Enclosure = {
+  cgroup: undefined,
+  end: (leader) => (leader === undefined ? Effect.void : endAll(() => kinOf(leader, allProcesses()))),
+}
+
+const byCgroup = (base: string, instanceRoot: string): ContainmentShape => {
+  const enclosureAt = (cgroup: string): Enclosure => ({
+    cgroup,
+    end: () =>
+      Effect.andThen(
+        killGroup(cgroup),
+        Effect.sync(() => removeGroup(cgroup)),
+      ),
+  })
+  const ownerPath = (owner: string) => `${base}/${groupName(instanceRoot, owner)}`
+  return {
+    kind: "cgroup",
+    enclosure: (owner, member) => {
+      makeGroup(ownerPath(owner))
+      const path = `${ownerPath(owner)}/${memberName(member)}`
+      makeGroup(path)
+      return enclosureAt(path)
+    },
+    adopted: (cgroup) => (cgroup === undefined ? bySession.adopted(undefined) : enclosureAt(cgroup)),
+    endOwner: (owner, { except }) =>
+      Effect.suspend(() => {
+        const kept = new Set([...except].map((member) => `${ownerPath(owner)}/${memberName(member)}`))
+        const others = childGroups(ownerPath(owner)).filter((path) => !kept.has(path) && isPopulated(path))
+        return Effect.forEach(others, (path) => enclosureAt(path).end(undefined), {
+          concurrency: "unbounded",
+          discard: true,
+        })
+      }),
+  }
+}

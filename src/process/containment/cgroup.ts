@@ -1,0 +1,111 @@
+// cgroup v2 as far as supervision needs it: find where groups can be made, make them, end what is in them. A process
+// cannot leave its group, whatever it forks; cgroups(7), kernel Documentation/admin-guide/cgroup-v2.rst.
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import { createHash } from "node:crypto"
+import * as fs from "node:fs"
+import { errnoOf } from "../../files/FileError.ts"
+
+/** The cgroup2 mount that `mountinfo` names first: its root within the hierarchy, and where it is mounted. */
+export const findMount = (mountinfo: string): { readonly root: string; readonly path: string } | undefined => {
+  for (const line of mountinfo.split("\n")) {
+    const [before = "", after = ""] = line.split(" - ")
+    const [, , , root, path] = before.split(" ")
+    if (after.startsWith("cgroup2 ") && root !== undefined && path !== undefined) return { root, path }
+  }
+  return undefined
+}
+
+/** This process's own group as a directory below the mount, from `/proc/self/cgroup`. */
+export const ownGroup = (
+  mount: { readonly root: string; readonly path: string },
+  selfCgroup: string,
+): string | undefined => {
+  const line = selfCgroup.split("\n").find((one) => one.startsWith("0::"))
+  if (line === undefined) return undefined
+  const path = line.slice("0::".length)
+  const below = mount.root === "/" ? path : path.startsWith(mount.root) ? path.slice(mount.root.length) : undefined
+  return below === undefined ? undefined : `${mount.path}${below === "/" ? "" : below}`
+}
+
+const probe = (parent: string): boolean => {
+  const path = `${parent}/slapgrid-probe-${process.pid}`
+  try {
+    fs.mkdirSync(path)
+    const canKill = fs.existsSync(`${path}/cgroup.kill`)
+    fs.rmdirSync(path)
+    return canKill
+  } catch {
+    return false
+  }
+}
+
+/** Where groups can be made, or undefined when this machine or user cannot. */
+export const writableBase = (): string | undefined => {
+  const mount = findMount(fs.readFileSync("/proc/self/mountinfo", "utf8"))
+  if (mount === undefined) return undefined
+  const own = ownGroup(mount, fs.readFileSync("/proc/self/cgroup", "utf8"))
+  return own !== undefined && probe(own) ? own : undefined
+}
+
+const hash = (text: string): string => createHash("sha256").update(text).digest("hex").slice(0, 16)
+
+/** Directory names of one owner (a partition) and of one member (a program): plain, whatever the names hold. */
+export const groupName = (instanceRoot: string, owner: string): string =>
+  `slapgrid-${hash(`${instanceRoot}\0${owner}`)}`
+export const memberName = (name: string): string => `p-${hash(name)}`
+
+export const makeGroup = (path: string): void => {
+  try {
+    fs.mkdirSync(path)
+  } catch (cause) {
+    if (errnoOf(cause) !== "EEXIST") throw cause
+  }
+}
+
+/** Whether a process, zombies aside, is in the group or below it. A group that is not there is empty. */
+export const isPopulated = (path: string): boolean => {
+  try {
+    return /^populated 1$/m.test(fs.readFileSync(`${path}/cgroup.events`, "utf8"))
+  } catch {
+    return false
+  }
+}
+
+const write = (path: string, text: string): void => {
+  try {
+    fs.writeFileSync(path, text)
+  } catch (cause) {
+    if (errnoOf(cause) !== "ENOENT") throw cause
+  }
+}
+
+export const childGroups = (path: string): ReadonlyArray<string> => {
+  try {
+    return fs
+      .readdirSync(path, { withFileTypes: true })
+      .flatMap((entry) => (entry.isDirectory() ? [`${path}/${entry.name}`] : []))
+  } catch {
+    return []
+  }
+}
+
+/** Removes an empty group and those below it; one that is not empty stays. */
+export const removeGroup = (path: string): void => {
+  for (const child of childGroups(path)) removeGroup(child)
+  try {
+    fs.rmdirSync(path)
+  } catch (cause) {
+    const code = errnoOf(cause)
+    if (code !== "ENOENT" && code !== "EBUSY") throw cause
+  }
+}
+
+/** Kills everything in the group and below it, and returns when it is empty. */
+export const killGroup = (path: string): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (!isPopulated(path)) return Effect.void
+    // A frozen group is killed all the same.
+    write(`${path}/cgroup.kill`, "1")
+    return Effect.fail("alive")
+  }).pipe(Effect.retry(Schedule.spaced("5 millis")), Effect.ignore)

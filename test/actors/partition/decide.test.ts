@@ -1,0 +1,214 @@
+// The rules of node-behaviour.md (Computer partitions) as tables.
+import { describe, it } from "@effect/vitest"
+import { expect } from "vitest"
+import {
+  decide,
+  type Hold,
+  holdOf,
+  type PartitionMemory,
+  type PartitionWish,
+  processingReason,
+  remember,
+  wishKey,
+} from "../../../src/actors/partition/decide.ts"
+import { desiredPartition, release, softwareUrl } from "../../support/facts.ts"
+
+const now = 1_000_000
+const periods = { maximum: 100_000, sync: 60_000 }
+
+const wish = (
+  changes: Parameters<typeof desiredPartition>[0] = {},
+  rest: Partial<PartitionWish> = {},
+): PartitionWish => ({
+  partition: desiredPartition(changes),
+  isSoftwareReady: true,
+  nudge: 1,
+  ...rest,
+})
+
+const nothing: PartitionMemory = { processed: undefined, enforced: undefined, hold: undefined }
+const done = (of: PartitionWish, ago = 1): PartitionMemory => remember(of, now - ago)
+const hold = (of: PartitionWish, changes: Partial<Hold> = {}): Hold => ({
+  wish: wishKey(of),
+  during: "Process",
+  nudge: of.nudge,
+  failures: 1,
+  until: now + 500,
+  reason: "it failed",
+  ...changes,
+})
+/** What `.timestamp` alone tells after the agent's start. */
+const fromFile = (timestamp: string, ago = 1): PartitionMemory => ({
+  ...nothing,
+  processed: { timestamp, at: now - ago, wish: undefined },
+})
+
+const wait = (until?: number, reason?: string) => ({ _tag: "Wait", until, reason })
+const enforce = { _tag: "Enforce" }
+const process = { _tag: "Process", reason: expect.any(String) }
+
+describe("a partition is processed when", () => {
+  it.each([
+    ["it has never been", wish(), nothing, process],
+    ["its timestamp differs", wish({ timestamp: "2" }), done(wish()), process],
+    ["its timestamp differs from the file's", wish({ timestamp: "2" }), fromFile("1"), process],
+    ["its timestamp is gone", wish({ timestamp: undefined }), done(wish()), process],
+    ["its timestamp differs in writing only", wish({ timestamp: "1.0" }), done(wish()), process],
+    ["its requested state changed without a new timestamp", wish({ requested: "stopped" }), done(wish()), process],
+    ["its release changed without a new timestamp", wish({ software: softwareUrl("/b") }), done(wish()), process],
+    ["it is too old", wish(), done(wish(), 100_000), process],
+    ["the file is too old", wish(), fromFile("1", 100_000), process],
+    ["nothing of this", wish(), done(wish(), 1000), wait(now + 99_000)],
+    [
+      "not for the rest of what the master says",
+      wish({ accessStatus: "#error" }),
+      done(wish(), 0),
+      wait(now + 100_000),
+    ],
+    ["not because somebody asks", wish({}, { nudge: 9 }), done(wish(), 0), wait(now + 100_000)],
+  ])("%s", (_, of, memory, decision) => {
+    expect(decide(of, memory, periods, now)).toStrictEqual(decision)
+  })
+
+  it.each([
+    [0, 59_999, wait(now + 1)],
+    [0, 60_000, process],
+    [-1, 1e9, wait()],
+  ])("periodicity %d, processed %d ms ago", (maximum, ago, decision) => {
+    expect(decide(wish(), done(wish(), ago), { ...periods, maximum }, now)).toStrictEqual(decision)
+  })
+
+  it("without a timestamp from the master: with every sync, whatever the periodicity", () => {
+    const of = wish({ timestamp: undefined })
+    for (const maximum of [-1, 0, 1e9]) {
+      expect(decide(of, done(of, 59_999), { ...periods, maximum }, now)).toStrictEqual(wait(now + 1))
+      expect(decide(of, done(of, 60_000), { ...periods, maximum }, now)).toStrictEqual(process)
+    }
+  })
+
+  it.each([
+    [wish(), undefined, "it has not been processed yet"],
+    [wish({ timestamp: "2" }), done(wish()), "its timestamp is 2, last processed was 1"],
+    [wish({ timestamp: undefined }), done(wish()), "its timestamp is absent, last processed was 1"],
+    [wish(), done(wish({ timestamp: undefined })), "its timestamp is 1, last processed was none"],
+    [wish({ requested: "stopped" }), done(wish()), "its requested state or release changed"],
+    [wish(), done(wish(), 1e6), "its last processing is too old"],
+    [wish(), done(wish()), undefined],
+  ] as const)("%#: says why", (of, memory, reason) => {
+    expect(processingReason(of, memory?.processed, periods, now)).toBe(reason)
+  })
+})
+
+describe("right after the agent's start", () => {
+  it.each([
+    ["what is up to date is started as it is", wish(), fromFile("1"), enforce],
+    ["or stopped", wish({ requested: "stopped" }), fromFile("1"), enforce],
+    ["what is not up to date is processed", wish({ timestamp: "2" }), fromFile("1"), process],
+    [
+      "but started first while its release is not ready",
+      wish({ timestamp: "2" }, { isSoftwareReady: false }),
+      fromFile("1"),
+      enforce,
+    ],
+  ])("%s", (_, of, memory, decision) => {
+    expect(decide(of, memory, periods, now)).toStrictEqual(decision)
+  })
+})
+
+describe("a release that is not ready", () => {
+  const of = wish({ timestamp: "2" }, { isSoftwareReady: false })
+  const reason = `waits for its software release ${release}`
+  it.each([
+    ["is waited for", { ...nothing, enforced: "started" as const }, wait(undefined, reason)],
+    ["is waited for with the old services running", done(wish()), wait(undefined, reason)],
+    ["old services follow the requested state meanwhile", done(wish({ requested: "stopped" })), enforce],
+  ])("%s", (_, memory, decision) => {
+    expect(decide(of, memory, periods, now)).toStrictEqual(decision)
+  })
+
+  it("is nothing to a partition that is up to date", () => {
+    const current = wish({}, { isSoftwareReady: false })
+    expect(decide(current, done(wish(), 0), periods, now)).toStrictEqual(wait(now + 100_000))
+  })
+})
+
+describe("failed work", () => {
+  const of = wish({ timestamp: "2" })
+  const held = { ...done(wish()), hold: hold(of) }
+  it.each([
+    ["waits for its time", of, held, wait(now + 500, "it failed")],
+    ["is tried again when it has come", of, { ...held, hold: hold(of, { until: now }) }, process],
+    ["at once when somebody asks", { ...of, nudge: 2 }, held, process],
+    ["at once for another timestamp", wish({ timestamp: "3" }), held, process],
+    ["at once for another requested state", wish({ timestamp: "2", requested: "stopped" }), held, process],
+    ["at once for another release", wish({ timestamp: "2", software: softwareUrl("/b") }), held, process],
+    ["keeps nobody from starting what an earlier one left", of, { ...held, enforced: undefined }, enforce],
+    [
+      "waits for its time also while the release is not ready",
+      { ...of, isSoftwareReady: false },
+      held,
+      wait(now + 500, "it failed"),
+    ],
+  ])("%s", (_, of, memory, decision) => {
+    expect(decide(of, memory, periods, now)).toStrictEqual(decision)
+  })
+
+  it("a start of old services that failed is not tried in a loop", () => {
+    const enforcing = (of: PartitionWish) => ({ ...fromFile("1"), hold: hold(of, { during: "Enforce" }) })
+    expect(decide(wish(), enforcing(wish()), periods, now)).toStrictEqual(wait(now + 500, "it failed"))
+    expect(decide(of, enforcing(of), periods, now)).toStrictEqual(wait(now + 500, "it failed"))
+    expect(decide(wish(), enforcing(wish()), periods, now + 500)).toStrictEqual(enforce)
+    const asked = wish({}, { nudge: 2 })
+    expect(decide(asked, enforcing(wish()), periods, now)).toStrictEqual(enforce)
+  })
+
+  it.each([
+    ["in force", hold(wish()), true],
+    ["over", hold(wish(), { until: now }), false],
+    ["of another wish", hold(wish({ timestamp: "9" })), false],
+    ["with an older nudge", hold(wish(), { nudge: 0 }), false],
+    ["none", undefined, false],
+  ] as const)("a hold %s", (_, of, inForce) => {
+    expect(holdOf(wish(), { ...nothing, hold: of }, now)).toBe(inForce ? of : undefined)
+  })
+})
+
+describe("destroyed", () => {
+  const of = wish({ requested: "destroyed" })
+  it.each([
+    ["is removed", of, done(wish()), { _tag: "Destroy" }],
+    ["is removed without its release", { ...of, isSoftwareReady: false }, nothing, { _tag: "Destroy" }],
+    ["once", of, done(of, 1e9), wait()],
+    [
+      "not while it is retained",
+      of,
+      { ...nothing, hold: hold(of, { during: "Destroy" }) },
+      wait(now + 500, "it failed"),
+    ],
+    ["after that", of, { ...nothing, hold: hold(of, { during: "Destroy", until: now }) }, { _tag: "Destroy" }],
+    ["again for another timestamp", wish({ requested: "destroyed", timestamp: "2" }), done(of), { _tag: "Destroy" }],
+    ["and can come back", wish({ timestamp: "2" }), done(of), process],
+    ["even with the same timestamp", wish(), done(of), process],
+  ])("%s", (_, of, memory, decision) => {
+    expect(decide(of, memory, periods, now)).toStrictEqual(decision)
+  })
+})
+
+describe("free", () => {
+  const of = wish({ requested: "destroyed", software: undefined, timestamp: undefined })
+  it.each([
+    ["is cleaned", of, nothing, { _tag: "Free" }],
+    ["once", of, done(of, 1e9), wait()],
+    ["after its removal", of, done(wish({ requested: "destroyed" })), { _tag: "Free" }],
+    ["whatever failed before", of, { ...nothing, hold: hold(of) }, { _tag: "Free" }],
+    ["and can be taken", wish(), done(of), process],
+  ])("%s", (_, of, memory, decision) => {
+    expect(decide(of, memory, periods, now)).toStrictEqual(decision)
+  })
+})
+
+it("remember: what was done is not done again", () => {
+  for (const of of [wish(), wish({ requested: "stopped" }), wish({ requested: "destroyed" })]) {
+    expect(decide(of, remember(of, now), periods, now)._tag).toBe("Wait")
+  }
+})

@@ -1,0 +1,190 @@
+// The following of a master that answers when and what the test says. Waits are jittered by a tenth.
+import { describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Queue from "effect/Queue"
+import * as TestClock from "effect/testing/TestClock"
+import { expect } from "vitest"
+import { NodeConfig } from "../../src/config/NodeConfig.ts"
+import { MasterSync, nextDelay } from "../../src/desired/MasterSync.ts"
+import type { DesiredState } from "../../src/domain/DesiredState.ts"
+import { StatusBoard } from "../../src/report/StatusBoard.ts"
+import { MasterClient } from "../../src/master/MasterClient.ts"
+import { MasterError } from "../../src/master/MasterError.ts"
+import { Calls, settle } from "../support/Calls.ts"
+import { desiredState, nodeConfig } from "../support/facts.ts"
+
+describe("nextDelay", () => {
+  it.each([
+    [0, 60_000],
+    [1, 1000],
+    [2, 2000],
+    [3, 4000],
+    [6, 32_000],
+    [7, 60_000],
+    [1e6, 60_000],
+  ])("after %d failures in a row: %d ms", (failures, delay) => {
+    expect(nextDelay(60_000, failures)).toBe(delay)
+  })
+
+  it("a short interval is never exceeded", () => {
+    expect(nextDelay(500, 1)).toBe(500)
+  })
+})
+
+const unreachable = new MasterError({
+  method: "getFullComputerInformation",
+  reason: "Unreachable",
+  status: undefined,
+  message: "the master is away",
+})
+
+const following = Effect.gen(function* () {
+  const questions = new Calls<undefined, DesiredState, MasterError>()
+  const client = MasterClient.of({
+    desiredState: questions.call(undefined),
+    report: () => Effect.void,
+    partitionCertificate: () => Effect.die("not asked here"),
+  })
+  const context = yield* Layer.build(
+    MasterSync.layer.pipe(
+      Layer.provideMerge(StatusBoard.layer),
+      Layer.provide(Layer.succeed(MasterClient, client)),
+      Layer.provide(Layer.succeed(NodeConfig, nodeConfig({ syncInterval: 60_000 }))),
+    ),
+  )
+  const sync = Context.get(context, MasterSync)
+  const board = Context.get(context, StatusBoard)
+  const answer = (how: Effect.Effect<DesiredState, MasterError>) =>
+    Effect.gen(function* () {
+      const question = yield* questions.next
+      yield* question.answer(how)
+      yield* settle
+    })
+  const told = Effect.map(board.get, (status) => status.sync)
+  return { sync, questions, answer, told }
+})
+
+describe("the interval", () => {
+  it.effect("asks at start, and again after the interval", () =>
+    Effect.gen(function* () {
+      const { answer, questions, sync, told } = yield* following
+      const state = desiredState()
+      yield* answer(Effect.succeed(state))
+      expect(yield* Queue.take(sync.updates)).toStrictEqual({ state, nudge: 0 })
+      expect(yield* told).toStrictEqual({ lastSuccess: 0, error: undefined })
+      yield* TestClock.adjust(53_999)
+      expect(questions.inputs).toHaveLength(1)
+      yield* TestClock.adjust(12_001)
+      yield* settle
+      expect(questions.inputs).toHaveLength(2)
+    }),
+  )
+
+  it.effect("one question at a time, however long the answer takes", () =>
+    Effect.gen(function* () {
+      const { questions, sync } = yield* following
+      yield* questions.next
+      yield* sync.syncNow
+      yield* TestClock.adjust(3600_000)
+      yield* settle
+      expect(questions.inputs).toHaveLength(1)
+    }),
+  )
+})
+
+describe("a master that does not answer", () => {
+  it.effect("is asked again soon, then more rarely, and the last good answer stays in force", () =>
+    Effect.gen(function* () {
+      const { answer, questions, sync, told } = yield* following
+      yield* answer(Effect.succeed(desiredState()))
+      yield* Queue.take(sync.updates)
+      yield* TestClock.adjust(66_000)
+      for (const delay of [1000, 2000, 4000]) {
+        yield* answer(Effect.fail(unreachable))
+        const before = questions.inputs.length
+        yield* TestClock.adjust(delay * 0.89)
+        expect(questions.inputs).toHaveLength(before)
+        yield* TestClock.adjust(delay * 0.22)
+        yield* settle
+        expect(questions.inputs).toHaveLength(before + 1)
+      }
+      expect(yield* told).toStrictEqual({ lastSuccess: 0, error: "the master is away" })
+      expect(yield* Queue.size(sync.updates)).toBe(0)
+      yield* answer(Effect.succeed(desiredState()))
+      expect((yield* told).error).toBeUndefined()
+      expect(yield* Queue.size(sync.updates)).toBe(1)
+    }),
+  )
+
+  it.effect("a defect of the client is a failure like another", () =>
+    Effect.gen(function* () {
+      const { answer, told } = yield* following
+      yield* answer(Effect.die(new Error("a bug")))
+      expect((yield* told).error).toContain("a bug")
+      yield* TestClock.adjust(1100)
+      yield* answer(Effect.succeed(desiredState()))
+      expect((yield* told).error).toBeUndefined()
+    }),
+  )
+})
+
+describe("syncNow", () => {
+  it.effect("asks at once, and its update says so", () =>
+    Effect.gen(function* () {
+      const { answer, sync } = yield* following
+      yield* answer(Effect.succeed(desiredState()))
+      yield* Queue.take(sync.updates)
+      yield* sync.syncNow
+      yield* answer(Effect.succeed(desiredState()))
+      expect((yield* Queue.take(sync.updates)).nudge).toBe(1)
+    }),
+  )
+
+  it.effect("asked during a question, asks once more", () =>
+    Effect.gen(function* () {
+      const { answer, questions, sync } = yield* following
+      const question = yield* questions.next
+      yield* sync.syncNow
+      yield* sync.syncNow
+      yield* question.answer(Effect.succeed(desiredState()))
+      yield* answer(Effect.succeed(desiredState()))
+      expect((yield* Queue.take(sync.updates)).nudge).toBe(1)
+      expect(questions.untaken).toBe(0)
+    }),
+  )
+
+  it.effect("is not forgotten when the master fails just then", () =>
+    Effect.gen(function* () {
+      const { answer, sync } = yield* following
+      yield* answer(Effect.succeed(desiredState()))
+      yield* sync.syncNow
+      yield* answer(Effect.fail(unreachable))
+      yield* TestClock.adjust(1100)
+      yield* answer(Effect.succeed(desiredState()))
+      expect((yield* Queue.take(sync.updates)).nudge).toBe(1)
+    }),
+  )
+
+  it.effect("is not lost for a reader that missed the update", () =>
+    Effect.gen(function* () {
+      const { answer, sync } = yield* following
+      yield* answer(Effect.succeed(desiredState()))
+      yield* sync.syncNow
+      yield* answer(Effect.succeed(desiredState()))
+      yield* TestClock.adjust(66_000)
+      yield* answer(Effect.succeed(desiredState()))
+      expect((yield* Queue.take(sync.updates)).nudge).toBe(1)
+      expect(yield* Queue.size(sync.updates)).toBe(0)
+    }),
+  )
+})
+
+it.effect("unusable records are told", () =>
+  Effect.gen(function* () {
+    const { answer, told } = yield* following
+    yield* answer(Effect.succeed(desiredState({ rejected: [{ subject: "partition ../x", reason: "not a name" }] })))
+    expect(yield* told).toStrictEqual({ lastSuccess: 0, error: "partition ../x: not a name" })
+  }),
+)

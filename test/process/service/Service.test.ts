@@ -1,0 +1,316 @@
+// The interpreter of the automaton under a clock that the test moves. Retries are jittered by a quarter, so that a wait
+// is told apart by what lies safely below and above.
+import { describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
+import * as TestClock from "effect/testing/TestClock"
+import { expect } from "vitest"
+import { exited, signaled } from "../../../src/domain/ExitStatus.ts"
+import type { ServiceSpec } from "../../../src/domain/ServiceSpec.ts"
+import { makeService, type Service, type ServiceDependencies } from "../../../src/process/service/Service.ts"
+import { settle, Watch } from "../../support/Calls.ts"
+import { program } from "../../support/facts.ts"
+import { ScriptedSpawner } from "../../support/ScriptedSpawner.ts"
+
+const stopTimeout = 10_000
+
+const commandOf = (spec: ServiceSpec) => ({
+  path: spec.path,
+  cwd: "/",
+  env: {},
+  credentials: undefined,
+  input: 0,
+  output: 1,
+})
+
+/** One service with everything around it in the test's hands. */
+const supervised = Effect.fnUntraced(function* (
+  spec: ServiceSpec = program("web-on-watch"),
+  changes: Partial<ServiceDependencies> = {},
+) {
+  const spawner = new ScriptedSpawner()
+  const watch = new Watch()
+  const scope = yield* Scope.make()
+  const told = { alarms: 0, changes: 0 }
+  const service: Service = yield* makeService(spec, {
+    spawn: spawner.spawn(commandOf(spec)),
+    stopTimeout,
+    onChange: Effect.andThen(
+      Effect.sync(() => told.changes++),
+      watch.changed,
+    ),
+    onAlarm: Effect.sync(() => void told.alarms++),
+    ...changes,
+  }).pipe(Scope.provide(scope))
+  const until = (state: string) => watch.until(() => service.status.state === state)
+  return { spawner, service, until, told, stop: Scope.close(scope, Exit.void) }
+})
+
+describe("start", () => {
+  it.effect("nothing runs before it; a second one changes nothing", () =>
+    Effect.gen(function* () {
+      const { service, spawner, until, stop } = yield* supervised()
+      yield* settle
+      expect([spawner.processes.length, service.status.state]).toStrictEqual([0, "stopped"])
+      yield* TestClock.setTime(7000)
+      yield* service.start
+      yield* service.start
+      yield* until("running")
+      yield* settle
+      expect(spawner.processes).toHaveLength(1)
+      expect(service.status).toStrictEqual({
+        name: "web-on-watch",
+        kind: "service",
+        state: "running",
+        pid: 1000,
+        since: 7000,
+        restarts: 0,
+        lastExit: undefined,
+        error: undefined,
+      })
+      yield* stop
+    }),
+  )
+})
+
+describe("a service that ends by itself", () => {
+  it.effect("is started again at once, with an alarm, whatever its status", () =>
+    Effect.gen(function* () {
+      const { service, spawner, told, stop } = yield* supervised()
+      yield* service.start
+      yield* (yield* spawner.next).ends(exited(0))
+      yield* spawner.next
+      yield* settle
+      expect(service.status).toMatchObject({ state: "running", pid: 1001, restarts: 1, lastExit: exited(0) })
+      expect(told.alarms).toBe(1)
+      yield* stop
+    }),
+  )
+
+  it.effect("has what its last run left in its group killed before the next start", () =>
+    Effect.gen(function* () {
+      const { service, spawner, stop } = yield* supervised()
+      yield* service.start
+      const first = yield* spawner.next
+      yield* first.ends(exited(1))
+      yield* spawner.next
+      yield* first.killed
+      yield* stop
+    }),
+  )
+
+  it.effect("waits longer each time it fails fast", () =>
+    Effect.gen(function* () {
+      const { service, spawner, until, stop } = yield* supervised()
+      yield* service.start
+      yield* (yield* spawner.next).ends(exited(1))
+      for (const delay of [100, 200, 400, 800]) {
+        yield* (yield* spawner.next).ends(exited(1))
+        yield* until("backoff")
+        yield* TestClock.adjust(delay * 0.74)
+        expect([service.status.state, service.status.pid, spawner.untaken]).toStrictEqual(["backoff", undefined, 0])
+        yield* TestClock.adjust(delay * 0.52)
+      }
+      yield* spawner.next
+      expect(service.status.restarts).toBe(5)
+      yield* stop
+    }),
+  )
+
+  it.effect("is forgiven after a stable run", () =>
+    Effect.gen(function* () {
+      const { service, spawner, until, stop } = yield* supervised()
+      yield* service.start
+      yield* (yield* spawner.next).ends(exited(1))
+      yield* (yield* spawner.next).ends(exited(1))
+      yield* until("backoff")
+      yield* TestClock.adjust(125)
+      const third = yield* spawner.next
+      yield* until("running")
+      yield* TestClock.adjust(10_000)
+      yield* third.ends(signaled("SIGSEGV"))
+      // No clock moves: it is as if it had never failed.
+      yield* spawner.next
+      yield* settle
+      expect(service.status).toMatchObject({ state: "running", restarts: 3, lastExit: signaled("SIGSEGV") })
+      yield* stop
+    }),
+  )
+})
+
+describe("a program that cannot be started", () => {
+  it.effect("is tried again with backoff; the error stands until it runs; failed tries are no restarts", () =>
+    Effect.gen(function* () {
+      const { service, spawner, told, until, stop } = yield* supervised()
+      spawner.refuse("no such file", "no such file", "disk full")
+      yield* service.start
+      yield* until("backoff")
+      yield* settle
+      yield* TestClock.adjust(125)
+      yield* settle
+      expect(service.status).toMatchObject({ state: "backoff", error: "disk full", restarts: 0, pid: undefined })
+      expect(told.alarms).toBe(3)
+      yield* TestClock.adjust(250)
+      yield* spawner.next
+      yield* settle
+      expect(service.status).toMatchObject({ state: "running", error: undefined, restarts: 0 })
+      yield* stop
+    }),
+  )
+
+  it.effect("even by a defect: supervision goes on", () =>
+    Effect.gen(function* () {
+      const { service, until, stop } = yield* supervised(program("web-on-watch"), {
+        spawn: Effect.die(new Error("a bug")),
+      })
+      yield* service.start
+      yield* until("backoff")
+      yield* settle
+      expect(service.status).toMatchObject({ state: "backoff", error: "a bug" })
+      yield* stop
+      expect(service.status.state).toBe("stopped")
+    }),
+  )
+
+  it.effect("those who are told cannot end the supervision either", () =>
+    Effect.gen(function* () {
+      const { service, spawner, stop } = yield* supervised(program("web-on-watch"), {
+        onChange: Effect.die("bad reader"),
+        onAlarm: Effect.die("bad listener"),
+      })
+      yield* service.start
+      yield* (yield* spawner.next).ends(exited(1))
+      yield* spawner.next
+      yield* stop
+      expect([service.status.state, spawner.living]).toStrictEqual(["stopped", []])
+    }),
+  )
+})
+
+describe("etc/run", () => {
+  it.effect("is not started again when it ends, raises no alarm, and starts again when told", () =>
+    Effect.gen(function* () {
+      const { service, spawner, told, until, stop } = yield* supervised(program("once", { kind: "run" }))
+      yield* service.start
+      yield* (yield* spawner.next).ends(exited(2))
+      yield* until("exited")
+      yield* TestClock.adjust(3600_000)
+      expect(spawner.untaken).toBe(0)
+      expect(service.status).toMatchObject({ state: "exited", lastExit: exited(2), pid: undefined, restarts: 0 })
+      yield* service.start
+      yield* spawner.next
+      expect(told.alarms).toBe(0)
+      yield* stop
+    }),
+  )
+
+  it.effect("one that cannot be started is exited with its error", () =>
+    Effect.gen(function* () {
+      const { service, spawner, until, stop } = yield* supervised(program("once", { kind: "run" }))
+      spawner.refuse("permission denied")
+      yield* service.start
+      yield* until("exited")
+      expect(service.status).toMatchObject({ state: "exited", error: "permission denied" })
+      yield* stop
+    }),
+  )
+
+  it.effect("children of one that ended long ago go when it is stopped", () =>
+    Effect.gen(function* () {
+      const { service, spawner, until, stop } = yield* supervised(program("daemon", { kind: "run" }))
+      yield* service.start
+      const process = yield* spawner.next
+      yield* process.ends(exited(0))
+      yield* until("exited")
+      yield* stop
+      yield* process.killed
+    }),
+  )
+})
+
+describe("stop", () => {
+  it.effect("asks with SIGTERM, and waits for the end", () =>
+    Effect.gen(function* () {
+      const { service, spawner, stop, until } = yield* supervised()
+      yield* service.start
+      const process = yield* spawner.next
+      process.obeys = false
+      const stopping = yield* Effect.forkChild(stop)
+      yield* process.terminated
+      yield* until("stopping")
+      yield* TestClock.adjust(stopTimeout - 1)
+      expect([service.status.state, service.status.pid, process.signals]).toStrictEqual(["stopping", 1000, ["TERM"]])
+      expect(stopping.pollUnsafe()).toBeUndefined()
+      yield* process.ends(exited(0))
+      yield* Fiber.join(stopping)
+      expect([service.status.state, process.signals]).toStrictEqual(["stopped", ["TERM"]])
+    }),
+  )
+
+  it.effect("kills after the grace time", () =>
+    Effect.gen(function* () {
+      const { service, spawner, stop } = yield* supervised()
+      yield* service.start
+      const process = yield* spawner.next
+      process.obeys = false
+      const stopping = yield* Effect.forkChild(stop)
+      yield* process.terminated
+      yield* settle
+      yield* TestClock.adjust(stopTimeout)
+      yield* Fiber.join(stopping)
+      expect([service.status.state, service.status.lastExit, process.signals]).toStrictEqual([
+        "stopped",
+        signaled("SIGKILL"),
+        ["TERM", "KILL"],
+      ])
+    }),
+  )
+
+  it.effect("ends a wait for the next try, and nothing starts afterwards", () =>
+    Effect.gen(function* () {
+      const { service, spawner, stop, told, until } = yield* supervised()
+      spawner.refuse("a", "b")
+      yield* service.start
+      yield* until("backoff")
+      yield* settle
+      yield* stop
+      const { changes } = told
+      yield* TestClock.adjust(3600_000)
+      expect([service.status.state, spawner.processes.length, told.changes]).toStrictEqual(["stopped", 0, changes])
+    }),
+  )
+
+  it.effect("of a program that never ran returns", () =>
+    Effect.gen(function* () {
+      const { stop } = yield* supervised()
+      yield* stop
+    }),
+  )
+
+  it.effect("of a program that is just ending by itself raises nothing new", () =>
+    Effect.gen(function* () {
+      const { service, spawner, stop } = yield* supervised()
+      yield* service.start
+      const process = yield* spawner.next
+      yield* process.ends(exited(1))
+      // Both events lie in the queue at once.
+      yield* stop
+      yield* settle
+      expect([service.status.state, spawner.living]).toStrictEqual(["stopped", []])
+    }),
+  )
+
+  it.effect("a start that comes after it changes nothing", () =>
+    Effect.gen(function* () {
+      const { service, spawner, stop } = yield* supervised()
+      yield* service.start
+      yield* spawner.next
+      yield* stop
+      yield* service.start
+      yield* settle
+      expect([service.status.state, spawner.living]).toStrictEqual(["stopped", []])
+    }),
+  )
+})
