@@ -79,7 +79,8 @@ export const nextWish = <Wish>(mailbox: Mailbox<Wish>, current: Wish, until: num
     : Effect.flatMap(Clock.currentTimeMillis, (now) =>
         Effect.timeoutOrElse(mailbox.take, {
           // No timer of the platform is longer than 24 days; looking once a day costs nothing.
-          duration: Math.min(24 * 3600_000, Math.max(0, until - now)),
+          // Rounded up, so that it is not too early to look by a fraction.
+          duration: Math.min(24 * 3600_000, Math.max(0, Math.ceil(until - now))),
           orElse: () => Effect.succeed(current),
         }),
       )

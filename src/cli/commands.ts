@@ -1,11 +1,9 @@
-// The command line as a whole: names, flags and which file does the work.
+// The command line as a whole: names, flags and which file does the work. That file is only loaded when its command
+// is the one asked for, because a node's machinery takes longer to load than `--help` to print.
+import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import { demo } from "./demo.ts"
-import { master } from "./master.ts"
 import { configFlags, logFormatFlag } from "./options.ts"
-import { run } from "./run.ts"
-import { status } from "./status.ts"
 
 const masterCommand = Command.make(
   "master",
@@ -18,7 +16,11 @@ const masterCommand = Command.make(
     port: Flag.Int("port").pipe(Flag.withDescription("Port to listen on; 0 takes a free one"), Flag.withDefault(5000)),
     logFormat: logFormatFlag,
   },
-  master,
+  (values) =>
+    Effect.flatMap(
+      Effect.promise(() => import("./master.ts")),
+      ({ master }) => master(values),
+    ),
 ).pipe(Command.withDescription("Run the embedded master, for one machine and for tests"))
 
 const demoCommand = Command.make(
@@ -33,7 +35,11 @@ const demoCommand = Command.make(
       Flag.withDefault(false),
     ),
   },
-  demo,
+  (values) =>
+    Effect.flatMap(
+      Effect.promise(() => import("./demo.ts")),
+      ({ demo }) => demo(values),
+    ),
 ).pipe(
   Command.withDescription(
     "Show it all on this machine: master, node, a software release built by buildout and three instances of it, in a scratch directory",
@@ -46,10 +52,19 @@ const statusCommand = Command.make(
     ...configFlags,
     json: Flag.Boolean("json").pipe(Flag.withDescription("Print JSON"), Flag.withDefault(false)),
   },
-  status,
+  (values) =>
+    Effect.flatMap(
+      Effect.promise(() => import("./status.ts")),
+      ({ status }) => status(values),
+    ),
 ).pipe(Command.withDescription("Show what the running agent does"))
 
-export const slapgrid = Command.make("slapgrid", { ...configFlags, logFormat: logFormatFlag }, run).pipe(
+export const slapgrid = Command.make("slapgrid", { ...configFlags, logFormat: logFormatFlag }, (values) =>
+  Effect.flatMap(
+    Effect.promise(() => import("./run.ts")),
+    ({ run }) => run(values),
+  ),
+).pipe(
   Command.withDescription(
     "SlapOS node agent: follows a SLAP master, builds software releases, runs and supervises computer partitions. Without a subcommand it runs in the foreground until a signal ends it.",
   ),

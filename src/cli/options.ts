@@ -1,9 +1,7 @@
-// The flags that more than one command has, and how they become a configuration. Flags are those of the reference,
-// with `-` or `_` between words.
-import * as Option from "effect/Option"
+// The flags that more than one command has: those of the reference, with `-` or `_` between words.
+import type * as Option from "effect/Option"
 import * as Flag from "effect/cli/Flag"
-import { loadNodeConfig } from "../config/load.ts"
-import { FLAG_NAMES, type FlagName } from "../config/sources.ts"
+import type { FlagName } from "../config/sources.ts"
 
 /** `--instance_root=x` is `--instance-root=x`. */
 export const normalizeFlags = (args: ReadonlyArray<string>): ReadonlyArray<string> => {
@@ -54,12 +52,5 @@ export const logFormatFlag = Flag.Literals("log-format", ["text", "json"]).pipe(
   Flag.withDefault("text"),
 )
 
-type ConfigFlagValues = Readonly<Record<FlagName | "configurationFile", Option.Option<string>>>
-
-/** Reads and checks the configuration that the flags ask for. */
-export const configFrom = (values: ConfigFlagValues) =>
-  loadNodeConfig({
-    file: Option.getOrUndefined(values.configurationFile),
-    flags: Object.fromEntries(FLAG_NAMES.map((name) => [name, Option.getOrUndefined(values[name])])),
-    env: process.env,
-  })
+/** What those flags give. */
+export type ConfigFlagValues = Readonly<Record<FlagName | "configurationFile", Option.Option<string>>>

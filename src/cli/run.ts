@@ -7,7 +7,8 @@ import { Slapgrid } from "../Slapgrid.ts"
 import { version } from "../version.ts"
 import { CommandFailure, exitStatus, toFailure } from "./exit.ts"
 import { loggingLayer, type LogFormat } from "./logging.ts"
-import { configFrom } from "./options.ts"
+import { configFrom } from "./configuration.ts"
+import type { ConfigFlagValues } from "./options.ts"
 import { onHangUp } from "./signals.ts"
 
 const checkRoot = (config: NodeConfigShape): Effect.Effect<void, CommandFailure> =>
@@ -32,7 +33,7 @@ const supervise = (config: NodeConfigShape) =>
   )
 
 export const run = (
-  values: Parameters<typeof configFrom>[0] & { readonly logFormat: LogFormat },
+  values: ConfigFlagValues & { readonly logFormat: LogFormat },
 ): Effect.Effect<never, CommandFailure> =>
   Effect.gen(function* () {
     const config = yield* configFrom(values)

@@ -6,7 +6,8 @@ import { describeExit } from "../domain/ExitStatus.ts"
 import { escapeControls } from "../domain/text.ts"
 import { getStatus } from "../control/ControlClient.ts"
 import { toFailure } from "./exit.ts"
-import { configFrom } from "./options.ts"
+import { configFrom } from "./configuration.ts"
+import type { ConfigFlagValues } from "./options.ts"
 import { table } from "./table.ts"
 
 /** `3 s`, `12 min`, `5 h`, `2 d`. */
@@ -64,9 +65,7 @@ export const renderStatus = (status: NodeStatus, now: number): string => {
   ].join("\n")
 }
 
-export const status = Effect.fnUntraced(function* (
-  values: Parameters<typeof configFrom>[0] & { readonly json: boolean },
-) {
+export const status = Effect.fnUntraced(function* (values: ConfigFlagValues & { readonly json: boolean }) {
   const { instanceRoot } = yield* configFrom(values)
   const answer = yield* getStatus(instanceRoot)
   const text = values.json ? JSON.stringify(answer, null, 2) : renderStatus(answer, yield* Clock.currentTimeMillis)

@@ -142,9 +142,9 @@ layer(Node.layer, live)("with the embedded master", (it) => {
       const start = yield* node.awaitStart(changed, "web", 2)
       assert.strictEqual(start.greeting, "goodbye")
       const [web, ticker, once] = before.own
-      assert.isFalse(isAlive(web ?? 0))
-      assert.isTrue(isAlive(ticker ?? 0))
-      assert.isTrue(isAlive(once ?? 0))
+      assert.isFalse(isAlive(web))
+      assert.isTrue(isAlive(ticker))
+      assert.isTrue(isAlive(once))
       assert.strictEqual(node.starts(changed, "ticker").join(), String(ticker))
       assert.strictEqual(profileTime(other), before.time)
       assert.deepStrictEqual(yield* node.runningIn(other), before.pids)
@@ -183,7 +183,7 @@ layer(Node.layer, live)("with the embedded master", (it) => {
       const next = yield* node.run("successor")
       assert.strictEqual(next.id, partition.id)
       const [web] = yield* node.runningIn(next)
-      assert.isTrue(isAlive(web ?? 0))
+      assert.isTrue(isAlive(web))
     }),
   )
 

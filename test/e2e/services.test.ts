@@ -17,7 +17,7 @@ import { isAlive, statusOf } from "../support/processes.ts"
 import { runToEnd } from "../support/Program.ts"
 import { isRoot, makeAccounts, runsRootTests } from "../support/Scratch.ts"
 import { named } from "../support/ScriptedMaster.ts"
-import { makeScriptedTestMaster, type ScriptedTestMaster, type TestMaster } from "../support/TestMaster.ts"
+import { makeScriptedTestMaster, type ScriptedTestMaster } from "../support/TestMaster.ts"
 import { makeRunning, type Running, type TestNode, type TestPartition } from "../support/TestNode.ts"
 import { textOf } from "../support/waiting.ts"
 
@@ -34,7 +34,7 @@ const ids = (line: string | undefined): ReadonlyArray<number> => (line ?? "").sp
 
 /** The program runs as the partition's user in its groups, and has read what only the software group may read. */
 const checkPrivileges = (
-  node: TestNode<TestMaster>,
+  node: TestNode,
   { gid, path, uid }: TestPartition,
   [program, pid]: readonly [string, number],
 ): void => {
@@ -49,11 +49,10 @@ const checkPrivileges = (
   assert.strictEqual(textOf(`${path}/${program}.secret`), "only for the software group\n")
 }
 
-const checkPrograms = Effect.fnUntraced(function* (node: TestNode<TestMaster>, partition: TestPartition) {
+const checkPrograms = Effect.fnUntraced(function* (node: TestNode, partition: TestPartition) {
   const pids = yield* node.runningIn(partition)
-  for (const [index, program] of ["web", "ticker", "once"].entries()) {
-    checkPrivileges(node, partition, [program, pids[index] ?? 0])
-  }
+  const programs = ["web", "ticker", "once"] as const
+  for (const [index, pid] of pids.entries()) checkPrivileges(node, partition, [programs[index] ?? "", pid])
   const folder = `${node.releaseDirectory(node.release)}/parts/templates`
   assert.strictEqual(lstatSync(folder).mode & 0o777, 0o750)
   assert.strictEqual(lstatSync(`${folder}/secret.txt`).mode & 0o777, 0o640)
@@ -78,7 +77,7 @@ layer(Node.layer, live)("programs of a partition", (it) => {
       const { node } = yield* Node
       const partition = yield* node.run("killed")
       const { index } = (yield* node.master.scripted.calls).at(-1) ?? { index: -1 }
-      const [web = 0, ticker] = yield* node.runningIn(partition)
+      const [web, ticker] = yield* node.runningIn(partition)
       process.kill(web, "SIGKILL")
       const { pid } = yield* node.awaitStart(partition, "web", 2)
       assert.notStrictEqual(pid, web)
@@ -129,7 +128,7 @@ layer(Node.layer, live)("programs of a partition", (it) => {
     Effect.gen(function* () {
       const { node } = yield* Node
       const partition = yield* node.run("run")
-      const [, ticker = 0, once = 0] = yield* node.runningIn(partition)
+      const [, ticker, once] = yield* node.runningIn(partition)
       process.kill(once, "SIGKILL")
       // The neighbour's restart comes after it, and is the proof that the agent has had its turn.
       process.kill(ticker, "SIGKILL")

@@ -4,8 +4,9 @@ import { chmodSync, chownSync, cpSync, mkdirSync, readdirSync, readFileSync, sta
 import { createHash } from "node:crypto"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { getStatus } from "../../src/control/ControlClient.ts"
 import type { NodeStatus } from "../../src/domain/NodeStatus.ts"
-import { type Program, runToEnd, start } from "./Program.ts"
+import { type Program, start } from "./Program.ts"
 import { type Identity, isRoot, makeScratch, type Scratch } from "./Scratch.ts"
 import { root, slapgrid } from "./slapgrid.ts"
 import { computer, type TestMaster, type Wanted } from "./TestMaster.ts"
@@ -165,15 +166,9 @@ export class TestNode<Master extends TestMaster = TestMaster> {
     })
   }
 
-  /** What `slapgrid status --json` prints. */
+  /** What the agent says through its control socket. */
   get status(): Effect.Effect<NodeStatus> {
-    return Effect.map(
-      runToEnd([...slapgrid, "status", "--json", "--configuration-file", this.configFile]),
-      (status) => {
-        if (status.ended.code !== 0) throw new Error(`slapgrid status: ${status.log}`)
-        return JSON.parse(status.stdout) as NodeStatus
-      },
-    )
+    return Effect.orDie(getStatus(this.instanceRoot))
   }
 
   /** Wants an instance of the test release and waits until the master knows that it runs. */
@@ -196,11 +191,18 @@ export class TestNode<Master extends TestMaster = TestMaster> {
     return awaitFile(`${partition.path}/${program}.starts`, (text) => startsIn(text)[count - 1])
   }
 
-  /** Process ids of all programs of an instance of the test release, in their newest start. */
-  runningIn(partition: TestPartition): Effect.Effect<ReadonlyArray<number>> {
-    return Effect.forEach(["web", "ticker", "once"], (program) =>
-      Effect.map(this.awaitStart(partition, program), ({ pid }) => this.starts(partition, program).at(-1) ?? pid),
-    )
+  /** Process ids of `web`, `ticker` and `once` of an instance, which have all begun. */
+  runningIn({ id, path }: TestPartition): Effect.Effect<readonly [web: number, ticker: number, once: number]> {
+    return Effect.gen({ self: this }, function* () {
+      const { partitions } = yield* this.status
+      const services = partitions.find((one) => one.id === id)?.services ?? []
+      const pidOf = Effect.fnUntraced(function* (program: string) {
+        const pid = services.find(({ name }) => name.replace("-on-watch", "") === program)?.pid ?? 0
+        yield* awaitFile(`${path}/${program}.starts`, (text) => startsIn(text).find((start) => start.pid === pid))
+        return pid
+      })
+      return [yield* pidOf("web"), yield* pidOf("ticker"), yield* pidOf("once")] as const
+    })
   }
 }
 

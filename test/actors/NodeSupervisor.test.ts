@@ -1,0 +1,267 @@
+// The supervisor with actors that only remember what they were told.
+import { describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Queue from "effect/Queue"
+import * as Scope from "effect/Scope"
+import { expect } from "vitest"
+import { NodeSupervisor } from "../../src/actors/NodeSupervisor.ts"
+import type { PartitionWish } from "../../src/actors/partition/decide.ts"
+import { PartitionActors } from "../../src/actors/partition/PartitionActor.ts"
+import type { SoftwareWish } from "../../src/actors/software/decide.ts"
+import { SoftwareActors, type SoftwareOptions } from "../../src/actors/software/SoftwareActor.ts"
+import { MasterSync, type Update } from "../../src/desired/MasterSync.ts"
+import { FileError } from "../../src/files/FileError.ts"
+import type { PartitionId, SoftwareUrl } from "../../src/domain/ids.ts"
+import { Calls, settle } from "../support/Calls.ts"
+import {
+  desiredPartition,
+  desiredSoftware,
+  desiredState,
+  nodeConfig,
+  release,
+  slappart0,
+  slappart1,
+  softwareUrl,
+} from "../support/facts.ts"
+import { ScriptedClient } from "./support.ts"
+
+const other = softwareUrl("/other.cfg")
+
+const supervised = Effect.gen(function* () {
+  const updates = yield* Queue.sliding<Update>(1)
+  /** Everything that was told to anybody, and every end, in order. */
+  const told: Array<string> = []
+  const software = new Map<SoftwareUrl, SoftwareOptions>()
+  const makes = new Calls<PartitionId, void, FileError>(() => Effect.void)
+  /** What the end of a partition waits for. */
+  const ends = new Map<PartitionId, Deferred.Deferred<void>>()
+
+  const softwareActors = SoftwareActors.of({
+    make: (options) =>
+      Effect.gen(function* () {
+        software.set(options.url, options)
+        yield* Effect.addFinalizer(() => Effect.sync(() => void told.push(`${options.url} closed`)))
+        return {
+          tell: ({ nudge, software }: SoftwareWish) =>
+            Effect.sync(() => void told.push(`${software.url} ${software.requested} ${nudge}`)),
+        }
+      }),
+  })
+  const partitionActors = PartitionActors.of({
+    make: (id) =>
+      Effect.gen(function* () {
+        yield* Effect.addFinalizer(() =>
+          Effect.gen(function* () {
+            told.push(`${id} closing`)
+            const end = ends.get(id)
+            if (end !== undefined) yield* Deferred.await(end)
+            told.push(`${id} closed`)
+          }),
+        )
+        yield* makes.call(id)
+        return {
+          tell: ({ isSoftwareReady, nudge, partition }: PartitionWish) =>
+            Effect.sync(
+              () =>
+                void told.push(
+                  `${partition.id} ${partition.requested} ${partition.timestamp} ${isSoftwareReady ? "ready" : "unready"} ${nudge}`,
+                ),
+            ),
+        }
+      }),
+  })
+  const scope = yield* Scope.make()
+  yield* Layer.build(
+    NodeSupervisor.layer.pipe(
+      Layer.provide(
+        Layer.mergeAll(
+          Layer.succeed(SoftwareActors, softwareActors),
+          Layer.succeed(PartitionActors, partitionActors),
+          Layer.succeed(MasterSync, MasterSync.of({ updates, syncNow: Effect.void })),
+          new ScriptedClient().layer(nodeConfig()),
+        ),
+      ),
+    ),
+  ).pipe(Scope.provide(scope))
+  const update = (changes: Parameters<typeof desiredState>[0], nudge = 0) =>
+    Effect.andThen(Queue.offer(updates, { state: desiredState(changes), nudge }), settle)
+  /** What was told since the last look. */
+  const news = Effect.sync(() => told.splice(0))
+  const ready = (url: SoftwareUrl, isReady: boolean) =>
+    Effect.andThen(
+      Effect.suspend(() => software.get(url)?.onReady(isReady) ?? Effect.void),
+      settle,
+    )
+  return { update, news, ready, makes, ends, close: Scope.close(scope, Exit.void) }
+})
+
+const both = { software: [desiredSoftware()], partitions: [desiredPartition(), desiredPartition({ id: slappart1 })] }
+
+describe("tell", () => {
+  it.effect("each release and partition gets its actor, and hears only of its own changes", () =>
+    Effect.gen(function* () {
+      const { news, update } = yield* supervised
+      yield* update(both)
+      expect(yield* news).toStrictEqual([
+        `${release} available 0`,
+        "slappart0 started 1 unready 0",
+        "slappart1 started 1 unready 0",
+      ])
+      yield* update(both)
+      expect(yield* news).toStrictEqual([])
+      yield* update({ ...both, partitions: [desiredPartition(), desiredPartition({ id: slappart1, timestamp: "2" })] })
+      expect(yield* news).toStrictEqual(["slappart1 started 2 unready 0"])
+    }),
+  )
+
+  it.effect("everybody hears when somebody asked, once", () =>
+    Effect.gen(function* () {
+      const { news, update } = yield* supervised
+      yield* update(both)
+      yield* news
+      yield* update(both, 1)
+      expect(yield* news).toStrictEqual([
+        `${release} available 1`,
+        "slappart0 started 1 unready 1",
+        "slappart1 started 1 unready 1",
+      ])
+      yield* update(both, 1)
+      expect(yield* news).toStrictEqual([])
+    }),
+  )
+})
+
+describe("readiness", () => {
+  it.effect("of a release is passed on to those who use it, once", () =>
+    Effect.gen(function* () {
+      const { news, ready, update } = yield* supervised
+      const partitions = [desiredPartition(), desiredPartition({ id: slappart1, software: other })]
+      yield* update({ software: [desiredSoftware(), desiredSoftware({ url: other })], partitions })
+      yield* news
+      yield* ready(release, true)
+      expect(yield* news).toStrictEqual(["slappart0 started 1 ready 0"])
+      yield* ready(release, true)
+      expect(yield* news).toStrictEqual([])
+      yield* ready(release, false)
+      expect(yield* news).toStrictEqual(["slappart0 started 1 unready 0"])
+    }),
+  )
+
+  it.effect("is known to a partition that comes later", () =>
+    Effect.gen(function* () {
+      const { news, ready, update } = yield* supervised
+      yield* update({ software: [desiredSoftware()] })
+      yield* ready(release, true)
+      yield* news
+      yield* update({ software: [desiredSoftware()], partitions: [desiredPartition()] })
+      expect(yield* news).toStrictEqual(["slappart0 started 1 ready 0"])
+    }),
+  )
+
+  it.effect.each([
+    ["no longer named", []],
+    ["to be destroyed", [desiredSoftware({ requested: "destroyed" })]],
+  ] as const)("a release %s is not waited for", ([, software]) =>
+    Effect.gen(function* () {
+      const { news, update } = yield* supervised
+      yield* update({ software: [desiredSoftware()], partitions: [desiredPartition()] })
+      yield* news
+      yield* update({ software, partitions: [desiredPartition()] })
+      expect(yield* news).toContain("slappart0 started 1 ready 0")
+    }),
+  )
+
+  it.effect("a release that was never named is not waited for either", () =>
+    Effect.gen(function* () {
+      const { news, update } = yield* supervised
+      yield* update({ partitions: [desiredPartition()] })
+      expect(yield* news).toStrictEqual(["slappart0 started 1 ready 0"])
+    }),
+  )
+})
+
+describe("what the master no longer names", () => {
+  it.effect("a release is retired; named again it begins anew", () =>
+    Effect.gen(function* () {
+      const { news, ready, update } = yield* supervised
+      yield* update({ software: [desiredSoftware()] })
+      yield* ready(release, true)
+      yield* update({})
+      expect(yield* news).toStrictEqual([`${release} available 0`, `${release} closed`])
+      yield* update({ software: [desiredSoftware()], partitions: [desiredPartition()] })
+      expect(yield* news).toStrictEqual([`${release} available 0`, "slappart0 started 1 unready 0"])
+    }),
+  )
+
+  it.effect("a partition is left as it is; named again it is told even when nothing changed", () =>
+    Effect.gen(function* () {
+      const { makes, news, update } = yield* supervised
+      yield* update(both)
+      yield* news
+      yield* update({ software: both.software })
+      yield* update({ software: both.software })
+      expect(yield* news).toStrictEqual([])
+      yield* update(both)
+      expect(yield* news).toStrictEqual(["slappart0 started 1 unready 0", "slappart1 started 1 unready 0"])
+      expect(makes.inputs).toHaveLength(2)
+    }),
+  )
+})
+
+describe("failures", () => {
+  it.effect.each([
+    [
+      "an error",
+      Effect.fail(new FileError({ path: "x", operation: "make FIFO", reason: "NoSpace", message: "no space" })),
+    ],
+    ["a defect", Effect.die(new Error("a bug"))],
+  ] as const)("%s of one partition's making is nothing to the others for long, and is tried again", ([, how]) =>
+    Effect.gen(function* () {
+      const { makes, news, update } = yield* supervised
+      makes.reply = (id) => (id === slappart0 ? how : Effect.void)
+      yield* update(both)
+      // What the failed making had acquired is given back.
+      expect(yield* news).toContain("slappart0 closed")
+      makes.reply = () => Effect.void
+      yield* update(both)
+      const said = yield* news
+      expect(said).toContain("slappart0 started 1 unready 0")
+    }),
+  )
+})
+
+describe("the end", () => {
+  it.effect("partitions first and side by side, releases after them", () =>
+    Effect.gen(function* () {
+      const { close, ends, news, update } = yield* supervised
+      yield* update(both)
+      yield* news
+      ends.set(slappart0, yield* Deferred.make<void>())
+      ends.set(slappart1, yield* Deferred.make<void>())
+      const closing = yield* Effect.forkChild(close)
+      yield* settle
+      expect((yield* news).sort()).toStrictEqual(["slappart0 closing", "slappart1 closing"])
+      for (const end of ends.values()) yield* Deferred.succeed(end, undefined)
+      yield* Fiber.join(closing)
+      expect((yield* news).at(-1)).toBe(`${release} closed`)
+    }),
+  )
+
+  it.effect("an answer that comes meanwhile starts nothing", () =>
+    Effect.gen(function* () {
+      const { close, ends, makes, update } = yield* supervised
+      yield* update({ partitions: [desiredPartition()] })
+      ends.set(slappart0, yield* Deferred.make<void>())
+      const closing = yield* Effect.forkChild(close)
+      yield* settle
+      yield* update(both)
+      expect(makes.inputs).toStrictEqual([slappart0])
+      for (const end of ends.values()) yield* Deferred.succeed(end, undefined)
+      yield* Fiber.join(closing)
+    }),
+  )
+})

@@ -1,0 +1,521 @@
+// One partition's actor on a real directory, with installations that end when the test says so and services that only
+// remember what they were told.
+import { describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
+import * as TestClock from "effect/testing/TestClock"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import { expect } from "vitest"
+import { PartitionActors } from "../../../src/actors/partition/PartitionActor.ts"
+import { BuildError } from "../../../src/build/BuildError.ts"
+import { InstanceBuild, type InstanceRequest } from "../../../src/build/InstanceBuild.ts"
+import type { DesiredPartition } from "../../../src/domain/DesiredState.ts"
+import type { ServiceSpec } from "../../../src/domain/ServiceSpec.ts"
+import { FileError } from "../../../src/files/FileError.ts"
+import { type GroupOptions, PartitionServices } from "../../../src/process/PartitionServices.ts"
+import { StatusBoard } from "../../../src/report/StatusBoard.ts"
+import { Calls, settle } from "../../support/Calls.ts"
+import { desiredPartition, nodeConfig, program, slappart0 } from "../../support/facts.ts"
+import { ScriptedClient, unreachable } from "../support.ts"
+
+const broken = new BuildError({ reason: "Failed", message: "buildout failed:\nno such part" })
+const web = program("web-on-watch")
+
+class ScriptedInstances {
+  readonly installs = new Calls<InstanceRequest, void, BuildError>()
+  readonly destroyScripts = new Calls<undefined, void, BuildError>(() => Effect.void)
+
+  get layer() {
+    return Layer.succeed(
+      InstanceBuild,
+      InstanceBuild.of({
+        credentials: () => Effect.undefined,
+        install: this.installs.call,
+        runDestroyScript: () => this.destroyScripts.call(undefined),
+      }),
+    )
+  }
+}
+
+/** What was told to the one group, in order. */
+class ScriptedServices {
+  readonly told: Array<string> = []
+  readonly stops = new Calls<undefined, void>(() => Effect.void)
+  readonly listings = new Calls<undefined, ReadonlyArray<ServiceSpec>, FileError>(() => Effect.succeed([web]))
+  options: GroupOptions | undefined
+
+  get layer() {
+    const stopAll = Effect.andThen(
+      Effect.suspend(() => this.stops.call(undefined)),
+      Effect.sync(() => void this.told.push("stop")),
+    )
+    return Layer.succeed(
+      PartitionServices,
+      PartitionServices.of({
+        group: (options) => {
+          this.options = options
+          return Effect.as(
+            Effect.addFinalizer(() => Effect.sync(() => void this.told.push("closed"))),
+            {
+              apply: (specs, restartEnded) =>
+                Effect.sync(
+                  () => void this.told.push(`${specs.map(({ name }) => name).join()}${restartEnded ? " anew" : ""}`),
+                ),
+              stopAll: Effect.uninterruptible(stopAll),
+              status: () => [],
+            },
+          )
+        },
+        programsOf: () => this.listings.call(undefined),
+      }),
+    )
+  }
+}
+
+const scratch = Effect.acquireRelease(
+  Effect.sync(() => fs.mkdtempSync(`${os.tmpdir()}/slapgrid-partition-`)),
+  (path) => Effect.sync(() => fs.rmSync(path, { recursive: true, force: true })),
+)
+
+interface Options {
+  /** What `.timestamp` says when the agent starts. */
+  readonly timestamp?: string
+  readonly isFormatted?: boolean
+  readonly hasCertificates?: boolean
+  readonly maximumPeriodicity?: number
+}
+
+const running = Effect.fnUntraced(function* (options: Options = {}) {
+  const root = yield* scratch
+  const path = `${root}/slappart0`
+  if (options.isFormatted ?? true) fs.mkdirSync(path, { mode: 0o750 })
+  if (options.timestamp !== undefined) fs.writeFileSync(`${path}/.timestamp`, options.timestamp)
+  // The files' times are the machine's: the test's clock begins there.
+  yield* TestClock.setTime(Date.now())
+  const repositoryPath = `${root}/certificates`
+  fs.mkdirSync(repositoryPath)
+  const client = new ScriptedClient()
+  const instances = new ScriptedInstances()
+  const services = new ScriptedServices()
+  const config = nodeConfig({
+    instanceRoot: root,
+    maximumPeriodicity: options.maximumPeriodicity ?? 86_400_000,
+    certificates: options.hasCertificates === true ? { keyFile: "", certFile: "", repositoryPath } : undefined,
+  })
+  const context = yield* Layer.build(
+    PartitionActors.layer.pipe(
+      Layer.provide(Layer.merge(instances.layer, services.layer)),
+      Layer.provideMerge(client.layer(config)),
+    ),
+  )
+  const scope = yield* Scope.make()
+  const actor = yield* Scope.provide(Context.get(context, PartitionActors).make(slappart0), scope)
+  const wants = (changes: Partial<DesiredPartition> = {}, rest: { nudge?: number; isSoftwareReady?: boolean } = {}) =>
+    Effect.andThen(
+      actor.tell({ partition: desiredPartition(changes), isSoftwareReady: true, nudge: 0, ...rest }),
+      settle,
+    )
+  const status = Effect.map(Context.get(context, StatusBoard).get, ({ partitions }) => partitions[0])
+  const file = (name: string) =>
+    fs.existsSync(`${path}/${name}`) ? fs.readFileSync(`${path}/${name}`, "utf8") : undefined
+  /** The next installation ends like this. */
+  const installs = (how: Effect.Effect<void, BuildError>) =>
+    instances.installs.next.pipe(
+      Effect.flatMap(({ answer }) => answer(how)),
+      Effect.andThen(settle),
+    )
+  const close = Scope.close(scope, Exit.void)
+  return { root, path, client, instances, services, wants, status, file, installs, close }
+})
+
+describe("started", () => {
+  it.effect("is installed, started, told and marked", () =>
+    Effect.gen(function* () {
+      const { client, file, installs, instances, services, status, wants } = yield* running()
+      yield* wants()
+      expect([(yield* status)?.state, services.told]).toStrictEqual(["installing", []])
+      yield* installs(Effect.void)
+      expect(instances.installs.inputs[0]).toMatchObject({ id: "slappart0", requested: "started" })
+      expect([(yield* status)?.state, services.told, client.told]).toStrictEqual([
+        "started",
+        ["web-on-watch anew"],
+        ["started"],
+      ])
+      expect([file(".timestamp"), file(".slapos-retention-lock-delay")]).toStrictEqual(["1", "0.0"])
+      yield* wants()
+      yield* wants({}, { nudge: 5 })
+      expect(instances.installs.inputs).toHaveLength(1)
+    }),
+  )
+
+  it.effect("is marked only when the master knows", () =>
+    Effect.gen(function* () {
+      const { client, file, installs, wants } = yield* running()
+      client.reports.reply = () => Effect.fail(unreachable)
+      yield* wants()
+      yield* installs(Effect.void)
+      expect(file(".timestamp")).toBeUndefined()
+      client.reports.reply = () => Effect.void
+      yield* TestClock.adjust("1 minute")
+      yield* settle
+      expect(file(".timestamp")).toBe("1")
+    }),
+  )
+
+  it.effect("the mark goes before a processing and does not come back when it fails", () =>
+    Effect.gen(function* () {
+      const { file, installs, wants } = yield* running({ timestamp: "1" })
+      yield* wants({ timestamp: "2" })
+      expect(file(".timestamp")).toBeUndefined()
+      yield* installs(Effect.fail(broken))
+      expect(file(".timestamp")).toBeUndefined()
+    }),
+  )
+
+  it.effect("without a timestamp it is processed again and again, and never marked", () =>
+    Effect.gen(function* () {
+      const { file, installs, wants } = yield* running()
+      yield* wants({ timestamp: undefined })
+      yield* installs(Effect.void)
+      yield* TestClock.adjust(60_000)
+      yield* installs(Effect.void)
+      expect(file(".timestamp")).toBeUndefined()
+    }),
+  )
+
+  it.effect("is processed again when it is too old", () =>
+    Effect.gen(function* () {
+      const { installs, instances, wants } = yield* running({ maximumPeriodicity: 3600_000 })
+      yield* wants()
+      yield* installs(Effect.void)
+      yield* TestClock.adjust(3599_000)
+      yield* settle
+      expect(instances.installs.untaken).toBe(0)
+      yield* TestClock.adjust(1000)
+      yield* instances.installs.next
+    }),
+  )
+
+  it.effect("waits for its release, in words", () =>
+    Effect.gen(function* () {
+      const { instances, status, wants } = yield* running()
+      yield* wants({}, { isSoftwareReady: false })
+      expect(instances.installs.inputs).toStrictEqual([])
+      expect((yield* status)?.waitingFor).toContain("waits for its software release")
+      yield* wants()
+      yield* instances.installs.next
+      expect((yield* status)?.waitingFor).toBeUndefined()
+    }),
+  )
+
+  it.effect("that names no release fails in words", () =>
+    Effect.gen(function* () {
+      const { client, status, wants } = yield* running()
+      yield* wants({ software: undefined })
+      expect((yield* status)?.error).toBe("the master wants slappart0 started but names no software release")
+      expect(client.told).toStrictEqual(["error"])
+    }),
+  )
+
+  it.effect("a directory that is not there is told", () =>
+    Effect.gen(function* () {
+      const { client, instances, path, status, wants } = yield* running({ isFormatted: false })
+      yield* wants()
+      expect((yield* status)?.error).toBe(`${path} does not exist: the computer has to be formatted first`)
+      expect([client.told, instances.installs.inputs]).toStrictEqual([["error"], []])
+    }),
+  )
+})
+
+describe("right after the agent's start", () => {
+  it.effect("what is up to date is started as it is, without a report", () =>
+    Effect.gen(function* () {
+      const { client, instances, services, status, wants } = yield* running({ timestamp: "1" })
+      yield* wants()
+      expect([services.told, client.told, instances.installs.inputs]).toStrictEqual([["web-on-watch"], [], []])
+      expect((yield* status)?.state).toBe("started")
+    }),
+  )
+
+  it.effect("what was never installed is not started while its release is not ready", () =>
+    Effect.gen(function* () {
+      const { services, wants } = yield* running()
+      yield* wants({}, { isSoftwareReady: false })
+      expect(services.told).toStrictEqual([])
+    }),
+  )
+
+  it.effect("a start of it that fails is told once and tried again with backoff", () =>
+    Effect.gen(function* () {
+      const { client, services, status, wants } = yield* running({ timestamp: "1" })
+      const planted = new FileError({ path: "etc/service", operation: "list", reason: "Unsafe", message: "a link" })
+      services.listings.reply = () => Effect.fail(planted)
+      yield* wants()
+      expect([services.listings.inputs.length, client.told]).toStrictEqual([1, ["error"]])
+      expect((yield* status)?.error).toBe("a link")
+      services.listings.reply = () => Effect.succeed([web])
+      yield* TestClock.adjust(6250)
+      yield* settle
+      expect(services.told).toStrictEqual(["web-on-watch"])
+    }),
+  )
+})
+
+describe("a failed installation", () => {
+  it.effect("is told everywhere, touches no service and is tried again with backoff", () =>
+    Effect.gen(function* () {
+      const { client, file, installs, instances, services, status, wants } = yield* running()
+      yield* wants()
+      yield* installs(Effect.void)
+      yield* wants({ timestamp: "2" })
+      for (const delay of [5000, 10_000, 20_000]) {
+        yield* installs(Effect.fail(broken))
+        expect(yield* status).toMatchObject({ state: "failed", error: broken.message })
+        expect(file(".slapgrid-slappart0-error.log")).toBe(`${broken.message}\n`)
+        expect(client.reports.inputs.at(-1)).toStrictEqual({
+          _tag: "Partition",
+          id: "slappart0",
+          state: "error",
+          log: broken.message,
+        })
+        yield* TestClock.adjust(delay * 0.74)
+        yield* settle
+        expect(instances.installs.untaken).toBe(0)
+        yield* TestClock.adjust(delay * 0.52)
+      }
+      expect(services.told).toStrictEqual(["web-on-watch anew"])
+      yield* installs(Effect.void)
+      expect([file(".slapgrid-slappart0-error.log"), file(".timestamp")]).toStrictEqual([undefined, "2"])
+      expect((yield* status)?.error).toBeUndefined()
+    }),
+  )
+
+  it.effect("is tried at once when somebody asks, and for another timestamp", () =>
+    Effect.gen(function* () {
+      const { installs, wants } = yield* running()
+      yield* wants()
+      yield* installs(Effect.fail(broken))
+      yield* wants({}, { nudge: 1 })
+      yield* installs(Effect.fail(broken))
+      yield* wants({ timestamp: "2" }, { nudge: 1 })
+      yield* installs(Effect.void)
+    }),
+  )
+
+  it.effect("a defect in it is a crash: the actor goes on, and its services with it", () =>
+    Effect.gen(function* () {
+      const { installs, instances, services, wants } = yield* running()
+      yield* wants()
+      yield* installs(Effect.die("a bug"))
+      yield* TestClock.adjust("1 second")
+      yield* instances.installs.next
+      expect(services.told).not.toContain("closed")
+    }),
+  )
+})
+
+describe("stopped", () => {
+  it.effect("is installed even so, then stopped and told", () =>
+    Effect.gen(function* () {
+      const { client, file, installs, instances, services, status, wants } = yield* running()
+      yield* wants({ requested: "stopped" })
+      yield* installs(Effect.void)
+      expect(instances.installs.inputs[0]?.requested).toBe("stopped")
+      expect([services.told, client.told, file(".timestamp")]).toStrictEqual([["stop"], ["stopped"], "1"])
+      expect((yield* status)?.state).toBe("stopped")
+    }),
+  )
+
+  it.effect("is stopped whatever becomes of the installation, and started again when it is wanted", () =>
+    Effect.gen(function* () {
+      const { installs, services, wants } = yield* running({ timestamp: "1" })
+      yield* wants()
+      yield* wants({ requested: "stopped", timestamp: "2" })
+      yield* installs(Effect.fail(broken))
+      expect(services.told).toStrictEqual(["web-on-watch", "stop"])
+      // A master that takes its wish back, timestamp and all.
+      yield* wants({ timestamp: "1" })
+      expect(services.told.at(-1)).toBe("web-on-watch")
+    }),
+  )
+})
+
+describe("another wish", () => {
+  it.effect("interrupts an installation that has become pointless", () =>
+    Effect.gen(function* () {
+      const { installs, instances, services, wants } = yield* running()
+      yield* wants()
+      const { interrupted } = yield* instances.installs.next
+      yield* wants({ requested: "stopped", timestamp: "2" })
+      yield* interrupted
+      yield* installs(Effect.void)
+      expect(services.told).toStrictEqual(["stop"])
+    }),
+  )
+
+  it.effect("a moved timestamp does not: it is worked on next", () =>
+    Effect.gen(function* () {
+      const { client, file, installs, wants } = yield* running()
+      yield* wants()
+      yield* wants({ timestamp: "2" })
+      yield* wants({ timestamp: "3" })
+      yield* installs(Effect.void)
+      yield* installs(Effect.void)
+      expect([file(".timestamp"), client.told]).toStrictEqual(["3", ["started", "started"]])
+    }),
+  )
+
+  it.effect("after an interrupted stop the services are what is wanted now", () =>
+    Effect.gen(function* () {
+      const { instances, services, wants } = yield* running({ timestamp: "1" })
+      yield* wants()
+      yield* wants({ requested: "stopped", timestamp: "2" })
+      const { interrupted } = yield* instances.installs.next
+      yield* wants({ timestamp: "1" })
+      yield* interrupted
+      yield* settle
+      expect(services.told).toStrictEqual(["web-on-watch", "stop", "web-on-watch"])
+    }),
+  )
+})
+
+describe("destroyed", () => {
+  const gone = { requested: "destroyed" } as const
+
+  it.effect("is stopped, its script run, removed and told", () =>
+    Effect.gen(function* () {
+      const { client, instances, path, services, status, wants } = yield* running({ timestamp: "1" })
+      fs.mkdirSync(`${path}/srv/data`, { recursive: true })
+      yield* wants(gone)
+      expect(instances.destroyScripts.inputs).toHaveLength(1)
+      expect([services.told, fs.readdirSync(path)]).toStrictEqual([["stop"], []])
+      expect([client.told.at(-1), (yield* status)?.state]).toStrictEqual(["destroyed", "destroyed"])
+      yield* wants(gone, { nudge: 1 })
+      expect(instances.destroyScripts.inputs).toHaveLength(1)
+    }),
+  )
+
+  it.effect("nothing is removed when its script fails, and it is tried again", () =>
+    Effect.gen(function* () {
+      const { client, instances, path, wants } = yield* running({ timestamp: "1" })
+      instances.destroyScripts.reply = () => Effect.fail(broken)
+      yield* wants(gone)
+      expect([fs.existsSync(`${path}/.timestamp`), client.told]).toStrictEqual([true, ["stopped", "error"]])
+      instances.destroyScripts.reply = () => Effect.void
+      yield* TestClock.adjust(6250)
+      yield* settle
+      expect([fs.readdirSync(path), client.told.at(-1)]).toStrictEqual([[], "destroyed"])
+    }),
+  )
+
+  it.effect("is retained for the days that were frozen at its installation", () =>
+    Effect.gen(function* () {
+      const { client, file, installs, path, services, status, wants } = yield* running()
+      yield* wants({ filter: { retention_delay: "2" } })
+      yield* installs(Effect.void)
+      yield* wants({ ...gone, filter: { retention_delay: "0" } })
+      expect([services.told.at(-1), client.told.at(-1), (yield* status)?.waitingFor]).toStrictEqual([
+        "stop",
+        "stopped",
+        "its retention delay is not over",
+      ])
+      expect(Number(file(".slapos-retention-lock-date"))).toBeGreaterThan(Date.now() / 1000 + 2 * 86_400 - 60)
+      for (let hour = 0; hour < 47; hour++) yield* TestClock.adjust("1 hour")
+      yield* settle
+      expect(file(".slapos-retention-lock-date")).toBeDefined()
+      yield* TestClock.adjust("2 hours")
+      yield* settle
+      expect([fs.readdirSync(path), client.told.at(-1)]).toStrictEqual([[], "destroyed"])
+    }),
+  )
+
+  it.effect("one that the master does not know is not removed", () =>
+    Effect.gen(function* () {
+      const { client, path, wants } = yield* running({ timestamp: "1", hasCertificates: true })
+      client.certificates.reply = () => Effect.fail(unreachable)
+      yield* wants(gone)
+      expect([fs.existsSync(`${path}/.timestamp`), client.told.at(-1)]).toStrictEqual([true, "error"])
+    }),
+  )
+})
+
+describe("free", () => {
+  it.effect("is stopped and cleaned of the node's own, without a report", () =>
+    Effect.gen(function* () {
+      const { client, path, services, status, wants } = yield* running({ timestamp: "1" })
+      fs.mkdirSync(`${path}/.slapgrid/log`, { recursive: true })
+      fs.writeFileSync(`${path}/.slapos-resource`, "")
+      fs.writeFileSync(`${path}/leftover`, "")
+      yield* wants({ requested: "destroyed", software: undefined, timestamp: undefined })
+      expect(fs.readdirSync(path).sort()).toStrictEqual([".slapos-resource", "leftover"])
+      expect([services.told, client.told, (yield* status)?.state]).toStrictEqual([["stop"], [], "free"])
+    }),
+  )
+})
+
+describe("certificates", () => {
+  it.effect("are fetched first, in every state, and written only when they changed", () =>
+    Effect.gen(function* () {
+      const { installs, instances, root, wants } = yield* running({ hasCertificates: true })
+      yield* wants({ requested: "stopped" })
+      const key = `${root}/certificates/slappart0.key`
+      expect(fs.readFileSync(`${root}/certificates/slappart0.crt`, "utf8")).toBe("CERT")
+      expect([fs.readFileSync(key, "utf8"), fs.statSync(key).mode & 0o7777]).toStrictEqual(["KEY", 0o400])
+      const { ino } = fs.statSync(key)
+      yield* installs(Effect.void)
+      yield* wants({ timestamp: "2" })
+      yield* instances.installs.next
+      expect(fs.statSync(key).ino).toBe(ino)
+    }),
+  )
+
+  it.effect("a master that is away keeps nothing that runs from running", () =>
+    Effect.gen(function* () {
+      const { client, file, instances, services, wants } = yield* running({ timestamp: "1", hasCertificates: true })
+      client.certificates.reply = () => Effect.fail(unreachable)
+      yield* wants({ timestamp: "2" })
+      expect([services.told, instances.installs.inputs, file(".timestamp")]).toStrictEqual([["web-on-watch"], [], "1"])
+    }),
+  )
+})
+
+describe("a watched program that ends", () => {
+  it.effect("is told to the master once for each deployment", () =>
+    Effect.gen(function* () {
+      const { client, file, installs, services, wants } = yield* running()
+      yield* wants()
+      yield* installs(Effect.void)
+      const alarm = Effect.suspend(() => services.options?.onAlarm(web) ?? Effect.void)
+      yield* alarm
+      yield* alarm
+      yield* settle
+      expect(client.told).toStrictEqual(["started", "bang"])
+      expect(client.reports.inputs.at(-1)).toStrictEqual({
+        _tag: "Bang",
+        id: "slappart0",
+        message: "web-on-watch process in partition slappart0 encountered a problem",
+      })
+      expect(file(".slapos_latest_bang_timestamp")).toBe("1")
+      yield* wants({ timestamp: "2" })
+      yield* installs(Effect.void)
+      yield* alarm
+      yield* settle
+      expect(client.told.filter((state) => state === "bang")).toHaveLength(2)
+    }),
+  )
+})
+
+it.effect("the end of the scope interrupts the work first, then closes the group", () =>
+  Effect.gen(function* () {
+    const { close, instances, services, wants } = yield* running()
+    yield* wants()
+    const { interrupted } = yield* instances.installs.next
+    yield* close
+    yield* interrupted
+    expect(services.told).toStrictEqual(["closed"])
+  }),
+)
