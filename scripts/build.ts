@@ -1,7 +1,7 @@
 // Builds dist/: the library (ES modules with types, by tsc) and slapgrid.js, the program as one executable file.
 // The program is bundled because a single file starts in a third of the time that the module graph takes.
 import { execFileSync } from "node:child_process"
-import { chmodSync, rmSync } from "node:fs"
+import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { type Plugin, rolldown } from "rolldown"
 
 rmSync("dist", { recursive: true, force: true })
@@ -22,7 +22,7 @@ const bundle = await rolldown({
   // The banner is the only first line: the source's own would stand in the middle of the bundle.
   transform: { target: "node22" },
 })
-await bundle.write({
+const { output } = await bundle.write({
   file: "dist/slapgrid.js",
   format: "esm",
   banner: "#!/usr/bin/env node",
@@ -32,3 +32,14 @@ await bundle.write({
 })
 await bundle.close()
 chmodSync("dist/slapgrid.js", 0o755)
+
+/** What is bundled comes with licences that want to be shown. */
+const packageOf = (file: string): string | undefined => /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0]
+const packages = new Set(Object.keys(output[0].modules).flatMap((file) => packageOf(file) ?? []))
+const notices = [...packages].sort().map((directory) => {
+  const { name, version } = JSON.parse(readFileSync(`${directory}/package.json`, "utf8"))
+  const file = readdirSync(directory).find((entry) => /^licen[cs]e/i.test(entry))
+  if (file === undefined) throw new Error(`${name} has no licence file`)
+  return `${name} ${version}\n\n${readFileSync(`${directory}/${file}`, "utf8").trim()}\n`
+})
+writeFileSync("dist/THIRD-PARTY-LICENSES.txt", notices.join(`\n${"-".repeat(80)}\n\n`))
