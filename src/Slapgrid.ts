@@ -13,7 +13,11 @@ import { MasterSync } from "./desired/MasterSync.ts"
 import { agentDirectory } from "./files/machine.ts"
 import { HttpMasterClient } from "./master/http/HttpMasterClient.ts"
 import { Accounts } from "./process/Accounts.ts"
+import { AdoptedProcesses } from "./process/AdoptedProcesses.ts"
 import { AgentLock } from "./process/AgentLock.ts"
+import { Containment } from "./process/containment/Containment.ts"
+import { Departure } from "./process/Departure.ts"
+import { Inheritances } from "./process/Inheritances.ts"
 import { PartitionServices } from "./process/PartitionServices.ts"
 import { Spawner } from "./process/Spawner.ts"
 import { Outbox } from "./report/Outbox.ts"
@@ -22,7 +26,11 @@ import { version } from "./version.ts"
 
 /** A node that follows whatever `MasterClient` it is given. */
 const layerWithMaster = (config: NodeConfigShape) => {
-  const machine = Layer.mergeAll(Spawner.layer, Accounts.layer({ rootCheck: config.rootCheck }))
+  const machine = Layer.mergeAll(
+    Spawner.layer,
+    Accounts.layer({ rootCheck: config.rootCheck }),
+    Inheritances.layer.pipe(Layer.provide(AdoptedProcesses.layer)),
+  ).pipe(Layer.provideMerge(Containment.layer))
   const builds = Layer.mergeAll(SoftwareBuild.layer, InstanceBuild.layer).pipe(Layer.provide(Buildout.layerCold))
   const actors = Layer.mergeAll(SoftwareActors.layer, PartitionActors.layer)
   return NodeSupervisor.layer.pipe(
@@ -35,6 +43,7 @@ const layerWithMaster = (config: NodeConfigShape) => {
     Layer.provideMerge(StatusBoard.layer),
     Layer.provide(machine),
     Layer.provideMerge(AgentLock.layer),
+    Layer.provideMerge(Departure.layer),
     Layer.provideMerge(Layer.succeed(NodeConfig, config)),
   )
 }

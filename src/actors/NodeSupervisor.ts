@@ -9,6 +9,7 @@ import { difference, samePartition, sameSoftware } from "../desired/diff.ts"
 import { MasterSync, type Update } from "../desired/MasterSync.ts"
 import type { DesiredPartition, DesiredSoftware } from "../domain/DesiredState.ts"
 import type { PartitionId, SoftwareUrl } from "../domain/ids.ts"
+import { Containment } from "../process/containment/Containment.ts"
 import { StatusBoard } from "../report/StatusBoard.ts"
 import type { Actor } from "./Actor.ts"
 import type { PartitionWish } from "./partition/decide.ts"
@@ -35,6 +36,7 @@ export const NodeSupervisor = {
     Effect.gen(function* () {
       const { updates } = yield* MasterSync
       const parts = { software: yield* SoftwareActors, partitions: yield* PartitionActors, board: yield* StatusBoard }
+      yield* parts.board.setContainment((yield* Containment).kind)
       const partitionScope = yield* parallelScope
       const softwareScope = yield* parallelScope
       const registry = new Registry({ ...parts, partitionScope, softwareScope })

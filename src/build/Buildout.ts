@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { inheritedEnvironment, readEnd, sizeOf } from "../files/machine.ts"
 import type { Credentials } from "../process/privileges.ts"
+import type { Enclosure } from "../process/containment/Containment.ts"
 import { type CommandError, Spawner } from "../process/Spawner.ts"
 import { BuildError } from "./BuildError.ts"
 import { buildEnvironment, buildUmask } from "./environment.ts"
@@ -21,6 +22,7 @@ export interface BuildoutRequest {
   /** Open log that gets the output. */
   readonly log: number
   readonly timeout: number | undefined
+  readonly enclosure: Enclosure
   readonly umask?: number
 }
 
@@ -44,6 +46,7 @@ export class Buildout extends Context.Service<
             umask: request.umask ?? buildUmask,
             output: request.log,
             timeout: request.timeout,
+            enclosure: request.enclosure,
           })
           .pipe(Effect.catchTag("CommandError", (error) => failure(request, start, error)))
       })

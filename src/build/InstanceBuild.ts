@@ -9,6 +9,7 @@ import type { PartitionId, SoftwareUrl } from "../domain/ids.ts"
 import { agentUid, inheritedEnvironment, ownerOf, readTrusted } from "../files/machine.ts"
 import { OwnedDirectory } from "../files/OwnedDirectory.ts"
 import { Accounts } from "../process/Accounts.ts"
+import { Containment } from "../process/containment/Containment.ts"
 import type { Credentials } from "../process/privileges.ts"
 import { Spawner } from "../process/Spawner.ts"
 import { BuildError, checkFreeSpace, toBuildError } from "./BuildError.ts"
@@ -36,7 +37,11 @@ export class InstanceBuild extends Context.Service<
     readonly credentials: (directory: OwnedDirectory) => Effect.Effect<Credentials | undefined, BuildError>
     readonly install: (request: InstanceRequest) => Effect.Effect<void, BuildError>
     /** Runs `sbin/destroy` when there is one. */
-    readonly runDestroyScript: (directory: OwnedDirectory, log: number) => Effect.Effect<void, BuildError>
+    readonly runDestroyScript: (
+      id: PartitionId,
+      directory: OwnedDirectory,
+      log: number,
+    ) => Effect.Effect<void, BuildError>
   }
 >()("slapgrid/build/InstanceBuild") {
   static readonly layer = Layer.effect(
@@ -46,6 +51,8 @@ export class InstanceBuild extends Context.Service<
       const accounts = yield* Accounts
       const buildout = yield* Buildout
       const spawner = yield* Spawner
+      const containment = yield* Containment
+      const enclosure = (id: PartitionId) => containment.enclosure(id, "build")
       const inherited = inheritedEnvironment()
 
       const credentials = Effect.fnUntraced(function* (directory: OwnedDirectory) {
@@ -56,6 +63,7 @@ export class InstanceBuild extends Context.Service<
       /** Runs a script of the release or the partition, with the user's home as HOME. */
       const runScript = Effect.fnUntraced(function* (
         argv: readonly [string, ...ReadonlyArray<string>],
+        id: PartitionId,
         directory: OwnedDirectory,
         log: number,
       ) {
@@ -69,6 +77,7 @@ export class InstanceBuild extends Context.Service<
           umask: 0o022,
           output: log,
           timeout: config.partitionTimeout,
+          enclosure: enclosure(id),
         })
       })
 
@@ -85,7 +94,12 @@ export class InstanceBuild extends Context.Service<
         const own = `${directory.path}/sbin/buildout`
         if (candidate !== undefined) {
           const path = `${release.path}/bin/${candidate}`
-          yield* runScript(invocation(path, yield* release.read(`bin/${candidate}`)), directory, request.log)
+          yield* runScript(
+            invocation(path, yield* release.read(`bin/${candidate}`)),
+            request.id,
+            directory,
+            request.log,
+          )
           return { script: own, text: yield* directory.read("sbin/buildout") }
         }
         if (bin.includes("buildout")) {
@@ -102,6 +116,7 @@ export class InstanceBuild extends Context.Service<
           instanceRoot: config.instanceRoot,
           log: request.log,
           timeout: undefined,
+          enclosure: enclosure(request.id),
         })
         return { script: own, text: yield* directory.read("sbin/buildout") }
       })
@@ -130,12 +145,13 @@ export class InstanceBuild extends Context.Service<
           instanceRoot: config.instanceRoot,
           log: request.log,
           timeout: config.partitionTimeout,
+          enclosure: enclosure(request.id),
         })
       }, Effect.mapError(toBuildError))
 
-      const runDestroyScript = Effect.fnUntraced(function* (directory: OwnedDirectory, log: number) {
+      const runDestroyScript = Effect.fnUntraced(function* (id: PartitionId, directory: OwnedDirectory, log: number) {
         if (!(yield* directory.exists("sbin/destroy"))) return
-        yield* runScript([`${directory.path}/sbin/destroy`], directory, log)
+        yield* runScript([`${directory.path}/sbin/destroy`], id, directory, log)
       }, Effect.mapError(toBuildError))
 
       return InstanceBuild.of({ credentials, install, runDestroyScript })

@@ -10,6 +10,7 @@ import { makeOwnedDirectory, md5Hex, ownerOf, readEnd, readTrusted, sizeOf } fro
 import { OwnedDirectory } from "../files/OwnedDirectory.ts"
 import { removeTree } from "../files/removeTree.ts"
 import { Accounts } from "../process/Accounts.ts"
+import { Containment } from "../process/containment/Containment.ts"
 import { gitRevision } from "../process/gitRevision.ts"
 import type { Credentials } from "../process/privileges.ts"
 import { type BuildError, checkFreeSpace, toBuildError } from "./BuildError.ts"
@@ -51,6 +52,7 @@ export class SoftwareBuild extends Context.Service<
       const config = yield* NodeConfig
       const accounts = yield* Accounts
       const buildout = yield* Buildout
+      const containment = yield* Containment
 
       const open = (url: SoftwareUrl) => OwnedDirectory.open(releaseDirectory(config.softwareRoot, url))
 
@@ -84,7 +86,14 @@ export class SoftwareBuild extends Context.Service<
           const log = yield* directory.openLog(logFile, logLimit)
           const start = yield* sizeOf(log)
           yield* Effect.forkScoped(watch({ lastLine: Effect.map(readEnd(log, start, 4000), lastLineOf) }))
-          const common = { directory: directory.path, credentials, instanceRoot: undefined, log, timeout: undefined }
+          const common = {
+            directory: directory.path,
+            credentials,
+            instanceRoot: undefined,
+            log,
+            timeout: undefined,
+            enclosure: containment.enclosure(directory.path, "build"),
+          }
           const options = buildoutArguments(directory.path, config.buildoutNetworkCache)
           if (!(yield* skipsBootstrap(directory))) {
             const text = yield* readTrusted(config.buildout)

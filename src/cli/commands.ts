@@ -46,6 +46,13 @@ const demoCommand = Command.make(
   ),
 )
 
+const detachCommand = Command.make("detach", configFlags, (values) =>
+  Effect.flatMap(
+    Effect.promise(() => import("./detach.ts")),
+    ({ detach }) => detach(values),
+  ),
+).pipe(Command.withDescription("End the running agent and leave its services to the next one"))
+
 const statusCommand = Command.make(
   "status",
   {
@@ -68,5 +75,5 @@ export const slapgrid = Command.make("slapgrid", { ...configFlags, logFormat: lo
   Command.withDescription(
     "SlapOS node agent: follows a SLAP master, builds software releases, runs and supervises computer partitions. Without a subcommand it runs in the foreground until a signal ends it.",
   ),
-  Command.withSubcommands([demoCommand, masterCommand, statusCommand]),
+  Command.withSubcommands([demoCommand, detachCommand, masterCommand, statusCommand]),
 )

@@ -5,12 +5,12 @@ import { runDemo } from "../demo/demo.ts"
 import { LogTail } from "../demo/LogTail.ts"
 import { toFailure } from "./exit.ts"
 import { formatText, isColoured, loggingTo } from "./logging.ts"
-import { onHangUp } from "./signals.ts"
+import { onSignal } from "./signals.ts"
 
 /** Ends when nobody can see the demo any more: the terminal was closed, or the reader of a pipe is gone. */
 const audienceGone = Effect.gen(function* () {
   const gone = yield* Deferred.make<void>()
-  yield* onHangUp(Effect.asVoid(Deferred.succeed(gone, undefined)))
+  yield* onSignal("SIGHUP", Effect.asVoid(Deferred.succeed(gone, undefined)))
   const listener = () => void Deferred.doneUnsafe(gone, Effect.void)
   // Stays for good: a write that nobody reads must not end the process before everything is cleaned up.
   process.stdout.on("error", listener)

@@ -1,5 +1,5 @@
 // Signals of the foreground program. The first TERM or INT ends it in order (the runtime interrupts the main fiber);
-// a second one while that goes on kills every process group at once and leaves. HUP asks the master now.
+// a second one while that goes on kills every process group at once and leaves. HUP asks the master now, USR2 leaves the services to the next agent.
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { killAllGroups } from "../process/liveGroups.ts"
@@ -14,7 +14,7 @@ const forced = { SIGINT: 130, SIGTERM: 143 } as const
 
 /** Listens for the life of the program. */
 export const watchSignals = (): void => {
-  const onSignal = (signal: "SIGINT" | "SIGTERM") => {
+  const onEnd = (signal: "SIGINT" | "SIGTERM") => {
     if (received === undefined) {
       received = signal
       return
@@ -23,17 +23,20 @@ export const watchSignals = (): void => {
     process.stderr.write(`slapgrid: second signal, everything was killed\n`)
     process.exit(forced[signal])
   }
-  process.on("SIGINT", onSignal)
-  process.on("SIGTERM", onSignal)
+  process.on("SIGINT", onEnd)
+  process.on("SIGTERM", onEnd)
 }
 
-/** Runs an effect at every SIGHUP, for the life of the Scope. */
-export const onHangUp = (effect: Effect.Effect<void>): Effect.Effect<void, never, Scope.Scope> =>
+/** Runs an effect at every such signal, for the life of the Scope. */
+export const onSignal = (
+  signal: "SIGHUP" | "SIGUSR2",
+  effect: Effect.Effect<void>,
+): Effect.Effect<void, never, Scope.Scope> =>
   Effect.gen(function* () {
     const run = Effect.runForkWith(yield* Effect.context())
     const listener = () => void run(effect)
     yield* Effect.acquireRelease(
-      Effect.sync(() => process.on("SIGHUP", listener)),
-      () => Effect.sync(() => process.off("SIGHUP", listener)),
+      Effect.sync(() => process.on(signal, listener)),
+      () => Effect.sync(() => process.off(signal, listener)),
     )
   })

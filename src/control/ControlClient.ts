@@ -38,6 +38,10 @@ const call = (instanceRoot: string, method: "GET" | "POST", route: string): Effe
   })
 }
 
+/** Ends the agent on this instance root; its services run on. */
+export const detach = (instanceRoot: string): Effect.Effect<void, ControlError> =>
+  Effect.asVoid(call(instanceRoot, "POST", "/detach"))
+
 /** The status of the agent on this instance root. */
 export const getStatus = (instanceRoot: string): Effect.Effect<NodeStatus, ControlError> =>
   // Both ends are one version of one program: the shape is ours.

@@ -6,6 +6,7 @@ import * as Layer from "effect/Layer"
 import * as fs from "node:fs"
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http"
 import { MasterSync } from "../desired/MasterSync.ts"
+import { Departure } from "../process/Departure.ts"
 import { StatusBoard } from "../report/StatusBoard.ts"
 import { ControlError, socketName } from "./protocol.ts"
 
@@ -24,9 +25,12 @@ export class ControlServer extends Context.Service<ControlServer, { readonly pat
       Effect.gen(function* () {
         const board = yield* StatusBoard
         const sync = yield* MasterSync
+        const { leave } = yield* Departure
         const run = Effect.runPromiseWith(yield* Effect.context())
         const routes: Readonly<Record<string, Effect.Effect<unknown>>> = {
           "GET /status": board.get,
+          // Answered first: the socket is gone when the node is.
+          "POST /detach": Effect.as(Effect.forkDetach(Effect.delay(leave, "50 millis")), {}),
           "POST /sync": Effect.as(sync.syncNow, {}),
         }
         const answer = (request: IncomingMessage): Effect.Effect<Answer> => {

@@ -62,10 +62,14 @@ export interface SyncStatus {
   readonly error: string | undefined
 }
 
+export type ContainmentKind = "cgroup" | "session"
+
 export interface NodeStatus {
   readonly computer: ComputerId
   readonly pid: number
   readonly startedAt: number
+  /** How services are kept together; by session, a daemon that leaves it can escape an ordinary user's agent. */
+  readonly containment: ContainmentKind
   readonly sync: SyncStatus
   readonly software: ReadonlyArray<SoftwareStatus>
   readonly partitions: ReadonlyArray<PartitionStatus>

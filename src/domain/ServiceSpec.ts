@@ -13,10 +13,12 @@ export interface ServiceSpec {
   readonly path: string
   /** Hash of the wrapper's content: another content is another program. */
   readonly hash: string
+  /** `uid:gid` as which it runs. */
+  readonly user: string
 }
 
 /** The full name that bang messages and `.slapos-report-wait-service-list` use. */
 export const fullName = (spec: ServiceSpec): string => `${spec.partition}:${spec.name}`
 
 /** Two specs with the same key are the same running program: nothing has to be restarted. */
-export const specKey = (spec: ServiceSpec): string => `${spec.kind}\n${spec.path}\n${spec.hash}`
+export const specKey = (spec: ServiceSpec): string => `${spec.kind}\n${spec.path}\n${spec.hash}\n${spec.user}`

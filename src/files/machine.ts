@@ -84,6 +84,14 @@ export const makeOwnedDirectory = (
 /** Where the agent keeps what is only its own: socket, lock, tables. Mode 0700. */
 export const agentDirectory = (instanceRoot: string): string => `${instanceRoot}/var/run/slapgrid`
 
+/** The owner of a partition's directory, when no other partition has the same one and it is not the agent's own. */
+export const ownUid = (instanceRoot: string, id: string): number | undefined => {
+  const uidOf = (name: string) => fs.statSync(`${instanceRoot}/${name}`, { throwIfNoEntry: false })?.uid
+  const uid = uidOf(id)
+  if (uid === undefined || uid === 0 || uid === process.geteuid?.()) return undefined
+  return fs.readdirSync(instanceRoot).some((name) => name !== id && uidOf(name) === uid) ? undefined : uid
+}
+
 export const processors = (): number => os.availableParallelism()
 
 export const agentPid = (): number => process.pid

@@ -9,9 +9,12 @@ import type { PartitionId } from "../domain/ids.ts"
 import type { ServiceKind, ServiceSpec } from "../domain/ServiceSpec.ts"
 import type { FileError } from "../files/FileError.ts"
 import { openFifo } from "../files/fifo.ts"
-import { agentDirectory, ownerOf } from "../files/machine.ts"
+import { agentDirectory, ownerOf, ownUid } from "../files/machine.ts"
 import { OwnedDirectory } from "../files/OwnedDirectory.ts"
 import { Accounts } from "./Accounts.ts"
+import { Containment } from "./containment/Containment.ts"
+import { Departure } from "./Departure.ts"
+import { Inheritances } from "./Inheritances.ts"
 import { makeServiceGroup, type ServiceGroup } from "./service/ServiceGroup.ts"
 import { programEnvironment, programFolders, programLog, programs } from "./service/programs.ts"
 import { Spawner } from "./Spawner.ts"
@@ -26,10 +29,13 @@ export interface GroupOptions {
 /** Bytes after which a program's log is moved to its backup, at a start. */
 const logLimit = 100 * 1024
 
+/** A program's place among what runs for its partition; builds have one, too. */
+const member = (spec: ServiceSpec): string => `program ${spec.name}`
+
 export class PartitionServices extends Context.Service<
   PartitionServices,
   {
-    /** An empty group; the end of the Scope stops its programs. */
+    /** The partition's group, with what an earlier agent left of it; the end of the Scope stops its programs. */
     readonly group: (options: GroupOptions) => Effect.Effect<ServiceGroup, FileError, Scope.Scope>
     /** The programs that a partition has now. */
     readonly programsOf: (
@@ -44,15 +50,22 @@ export class PartitionServices extends Context.Service<
       const config = yield* NodeConfig
       const accounts = yield* Accounts
       const spawner = yield* Spawner
+      const containment = yield* Containment
+      const { isLeaving } = yield* Departure
+      const inheritances = yield* Inheritances
 
       const group = Effect.fnUntraced(function* (options: GroupOptions) {
+        const { id } = options
         const input = yield* openFifo(agentDirectory(config.instanceRoot))
         const spawn = Effect.fnUntraced(function* (spec: ServiceSpec) {
-          const directory = yield* OwnedDirectory.open(`${config.instanceRoot}/${options.id}`)
+          const directory = yield* OwnedDirectory.open(`${config.instanceRoot}/${id}`)
           const software = yield* ownerOf(config.softwareRoot)
           const credentials = yield* accounts.credentialsFor(directory.owner, directory.path, [software.gid])
           const user = yield* accounts.describe(directory.owner)
           const output = yield* directory.openLog(programLog(spec), logLimit)
+          const enclosure = containment.enclosure(id, member(spec))
+          // A crash of an agent can fall between a spawn and its record.
+          yield* enclosure.end(undefined)
           return yield* spawner.spawn({
             path: spec.path,
             cwd: directory.path,
@@ -60,19 +73,32 @@ export class PartitionServices extends Context.Service<
             credentials,
             input,
             output,
+            enclosure,
           })
         }, Effect.scoped)
-        return yield* makeServiceGroup((spec) => ({
-          spawn: spawn(spec),
-          stopTimeout: config.stopTimeout,
-          onChange: options.onChange,
-          onAlarm: options.onAlarm(spec),
-        }))
+        const inherited = inheritances.take(id)
+        const except = new Set(inherited.map(({ spec }) => member(spec)))
+        yield* containment.endOwner(id, { except, uid: undefined })
+        return yield* makeServiceGroup({
+          inherited,
+          isLeaving,
+          endRest: Effect.suspend(() =>
+            containment.endOwner(id, { except: new Set(), uid: ownUid(config.instanceRoot, id) }),
+          ),
+          dependenciesOf: (spec) => ({
+            spawn: spawn(spec),
+            stopTimeout: config.stopTimeout,
+            onChange: options.onChange,
+            onAlarm: options.onAlarm(spec),
+            remember: (memory) => inheritances.remember(spec, memory),
+            isLeaving,
+          }),
+        })
       })
 
       const programsOf = Effect.fnUntraced(function* (id: PartitionId, directory: OwnedDirectory) {
         const entries = (kind: ServiceKind) => directory.programs(programFolders[kind])
-        return programs(id, directory.path, { run: yield* entries("run"), service: yield* entries("service") })
+        return programs(id, directory, { run: yield* entries("run"), service: yield* entries("service") })
       })
 
       return PartitionServices.of({ group, programsOf })

@@ -9,9 +9,9 @@ import { PartitionId } from "../domain/ids.ts"
 import { type ProcessFacts, processFacts, worldId } from "./procfs.ts"
 
 const Ended = Schema.Union([
-  Schema.Struct({ _tag: Schema.Literal("Exited"), code: Schema.Int }),
-  Schema.Struct({ _tag: Schema.Literal("Signaled"), signal: Schema.String }),
-  Schema.Struct({ _tag: Schema.Literal("Unknown") }),
+  Schema.TaggedStruct("Exited", { code: Schema.Int }),
+  Schema.TaggedStruct("Signaled", { signal: Schema.String }),
+  Schema.TaggedStruct("Unknown", {}),
 ])
 
 export const ProcessRecord = Schema.Struct({
@@ -24,6 +24,7 @@ export const ProcessRecord = Schema.Struct({
     name: Schema.String,
     path: Schema.String,
     hash: Schema.String,
+    user: Schema.String,
   }),
   pid: Schema.Int,
   startTime: Schema.String,
@@ -77,7 +78,12 @@ const fileOf = (directory: string, partition: string, name: string): string =>
   `${directory}/${createHash("sha256").update(`${partition}\0${name}`).digest("hex").slice(0, 32)}.json`
 
 const readRecord = (path: string, uid: number): Result.Result<ProcessRecord, string> => {
-  const fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK)
+  let fd: number
+  try {
+    fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK)
+  } catch (cause) {
+    return Result.fail(String(cause))
+  }
   try {
     const stats = fs.fstatSync(fd)
     if (!stats.isFile() || stats.uid !== uid) return Result.fail("it is not a file of the agent's own")

@@ -6,11 +6,12 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Function from "effect/Function"
 import * as Layer from "effect/Layer"
-import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { type ChildProcess, spawn as spawnChild } from "node:child_process"
 import { describeExit, exited, type ExitStatus, signaled } from "../domain/ExitStatus.ts"
+import type { Enclosure } from "./containment/Containment.ts"
 import { forgetGroup, groupExists, isRegistered, registerGroup, signalGroup } from "./liveGroups.ts"
+import { processFacts } from "./procfs.ts"
 import { type Credentials, wrap } from "./privileges.ts"
 
 export class CommandError extends Schema.TaggedError<CommandError>()("CommandError", {
@@ -31,6 +32,7 @@ export interface Command {
   readonly output: number
   /** Milliseconds; undefined: no limit. */
   readonly timeout: number | undefined
+  readonly enclosure: Enclosure
 }
 
 export interface ServiceCommand {
@@ -42,14 +44,18 @@ export interface ServiceCommand {
   readonly input: number
   /** Descriptor that gets stdout and stderr. */
   readonly output: number
+  readonly enclosure: Enclosure
 }
 
 export interface ServiceProcess {
   readonly pid: number
+  /** With the pid it names the process for as long as the machine is up: clock ticks since boot, as text. */
+  readonly startTime: string
+  readonly cgroup: string | undefined
   readonly exit: Effect.Effect<ExitStatus>
   /** Asks the whole process group to end. */
   readonly terminate: Effect.Effect<void>
-  /** Kills what is left of the process group, the children of a leader that has ended included. */
+  /** Kills what is left of it and of everything it started, and returns when that is gone. */
   readonly end: Effect.Effect<void>
 }
 
@@ -69,13 +75,10 @@ const exitStatus = (code: number | null, signal: string | null): ExitStatus =>
 
 const shown = (argv: ReadonlyArray<string>): string => argv.join(" ").slice(0, 200)
 
-/** Kills what is left of a group and waits until it is gone, so that its directory can be touched. */
-const endGroup = (pgid: number): Effect.Effect<void> =>
-  Effect.suspend(() => (signalGroup(pgid, "SIGKILL") ? Effect.fail("alive") : Effect.void)).pipe(
-    // Bounded, because in a container without an init the dead stay in the table as zombies.
-    Effect.retry({ schedule: Schedule.spaced("10 millis"), times: 200 }),
-    Effect.ignore,
-    Effect.ensuring(Effect.sync(() => forgetGroup(pgid))),
+/** Kills what is left of a session and its enclosure, and waits until it is gone. */
+const endSession = (leader: number, enclosure: Enclosure): Effect.Effect<void> =>
+  Effect.suspend(() => enclosure.end(isRegistered(leader) ? leader : undefined)).pipe(
+    Effect.ensuring(Effect.sync(() => forgetGroup(leader))),
   )
 
 interface Launch {
@@ -84,6 +87,7 @@ interface Launch {
   readonly env: Readonly<Record<string, string>>
   readonly input: number | "ignore"
   readonly output: number
+  readonly enclosure: Enclosure
 }
 
 /** Starts the leader of a new session; its output goes straight to a descriptor, never through the agent. */
@@ -108,7 +112,7 @@ const launch = (label: string, options: Launch): Effect.Effect<ServiceProcess, C
     }
     const pid = child.pid
     if (pid === undefined) return void child.once("error", failed)
-    registerGroup(pid)
+    registerGroup(pid, options.enclosure.cgroup)
     const ended = Deferred.makeUnsafe<ExitStatus>()
     child.once("exit", (code, signal) => {
       if (!groupExists(pid)) forgetGroup(pid)
@@ -117,17 +121,21 @@ const launch = (label: string, options: Launch): Effect.Effect<ServiceProcess, C
     resume(
       Effect.succeed({
         pid,
+        startTime: processFacts(pid)?.startTime ?? "",
+        cgroup: options.enclosure.cgroup,
         exit: Deferred.await(ended),
         // Not once it is known to be gone: the number could be somebody else's by now.
         terminate: Effect.sync(() => void (isRegistered(pid) && signalGroup(pid, "SIGTERM"))),
-        end: Effect.suspend(() => (isRegistered(pid) ? endGroup(pid) : Effect.void)),
+        end: endSession(pid, options.enclosure),
       }),
     )
   })
 
 const run = Effect.fnUntraced(function* (command: Command) {
   const label = shown(command.argv)
-  const argv = wrap(command.argv, { ...command, dieWithAgent: true })
+  const argv = wrap(command.argv, { ...command, cgroup: command.enclosure.cgroup, dieWithAgent: true })
+  // What a dead agent left of the same work would write into the same directory.
+  yield* command.enclosure.end(undefined)
   const status = yield* Effect.acquireUseRelease(
     launch(label, { ...command, argv, input: "ignore" }),
     (process) => process.exit,
@@ -153,5 +161,10 @@ const run = Effect.fnUntraced(function* (command: Command) {
 const spawn = (command: ServiceCommand): Effect.Effect<ServiceProcess, CommandError> =>
   launch(command.path, {
     ...command,
-    argv: wrap([command.path], { credentials: command.credentials, dieWithAgent: false, umask: 0o022 }),
+    argv: wrap([command.path], {
+      credentials: command.credentials,
+      cgroup: command.enclosure.cgroup,
+      dieWithAgent: false,
+      umask: 0o022,
+    }),
   })

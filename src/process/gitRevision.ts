@@ -10,7 +10,7 @@ export const gitRevision = (profile: string, credentials: Credentials | undefine
   Effect.promise(async () => {
     if (!profile.startsWith("/") || !pathExists(profile)) return undefined
     const command = ["git", "describe", "--all", "--long", "--dirty"]
-    const [file = "git", ...args] = wrap(command, { credentials, dieWithAgent: true, umask: 0o027 })
+    const [file = "git", ...args] = wrap(command, { credentials, cgroup: undefined, dieWithAgent: true, umask: 0o027 })
     const result = await execa(file, args, {
       cwd: dirname(profile),
       env: inheritedEnvironment(),

@@ -1,8 +1,10 @@
-// Every process group this agent has started and not yet seen end. Kept outside the runtime, because the last resort
-// (a second signal, a crash of the runtime itself) has to reach it without any fiber.
-const groups = new Set<number>()
+// Every session this agent has started or adopted and not yet seen end, with its cgroup. Kept outside the runtime,
+// because the last resort (a second signal, a crash of the runtime itself) has to reach it without any fiber.
+import { killGroupNow } from "./containment/cgroup.ts"
 
-export const registerGroup = (pgid: number): void => void groups.add(pgid)
+const groups = new Map<number, string | undefined>()
+
+export const registerGroup = (pgid: number, cgroup: string | undefined): void => void groups.set(pgid, cgroup)
 export const forgetGroup = (pgid: number): void => void groups.delete(pgid)
 
 export const isRegistered = (pgid: number): boolean => groups.has(pgid)
@@ -29,5 +31,8 @@ export const groupExists = (pgid: number): boolean => {
 
 /** Kills everything at once, without waiting. */
 export const killAllGroups = (): void => {
-  for (const pgid of groups) signalGroup(pgid, "SIGKILL")
+  for (const [pgid, cgroup] of groups) {
+    signalGroup(pgid, "SIGKILL")
+    if (cgroup !== undefined) killGroupNow(cgroup)
+  }
 }

@@ -21,6 +21,8 @@ export class PrivilegeError extends Schema.TaggedError<PrivilegeError>()("Privil
 export interface Wrapping {
   /** Undefined: stay who we are. */
   readonly credentials: Credentials | undefined
+  /** Directory of the cgroup to join before anything else; undefined: stay where the agent is. */
+  readonly cgroup: string | undefined
   /** The process is killed when the agent dies. For builds and scripts; never for services. */
   readonly dieWithAgent: boolean
   readonly umask: number
@@ -43,12 +45,12 @@ const setpriv = ({ credentials, dieWithAgent }: Wrapping): ReadonlyArray<string>
   return words.length === 0 ? [] : ["/usr/bin/setpriv", ...words, "--"]
 }
 
-/** The argument vector that runs `argv` as `wrapping` says: a shell for the umask, setpriv, the command. */
+/** The argument vector that runs `argv` as `wrapping` says: a shell for cgroup and umask, setpriv, the command. */
 export const wrap = (argv: ReadonlyArray<string>, wrapping: Wrapping): ReadonlyArray<string> => [
   "/bin/sh",
   "-c",
-  `umask ${wrapping.umask.toString(8).padStart(3, "0")} && exec "$@"`,
-  "sh",
+  `${wrapping.cgroup === undefined ? "" : 'echo $$ >"$0/cgroup.procs" && '}umask ${wrapping.umask.toString(8).padStart(3, "0")} && exec "$@"`,
+  wrapping.cgroup ?? "sh",
   ...setpriv(wrapping),
   ...argv,
 ]

@@ -8,7 +8,7 @@ import * as PubSub from "effect/PubSub"
 import * as Stream from "effect/Stream"
 import { NodeConfig } from "../config/NodeConfig.ts"
 import type { PartitionId, SoftwareUrl } from "../domain/ids.ts"
-import type { NodeStatus, PartitionStatus, SoftwareStatus, SyncStatus } from "../domain/NodeStatus.ts"
+import type { ContainmentKind, NodeStatus, PartitionStatus, SoftwareStatus, SyncStatus } from "../domain/NodeStatus.ts"
 import { agentPid } from "../files/machine.ts"
 
 export class StatusBoard extends Context.Service<
@@ -17,6 +17,7 @@ export class StatusBoard extends Context.Service<
     readonly get: Effect.Effect<NodeStatus>
     /** The state now, and the newest one after each change. */
     readonly changes: Stream.Stream<NodeStatus>
+    readonly setContainment: (kind: ContainmentKind) => Effect.Effect<void>
     readonly setSync: (status: SyncStatus) => Effect.Effect<void>
     /** Undefined takes the record off the board. */
     readonly setSoftware: (url: SoftwareUrl, status: SoftwareStatus | undefined) => Effect.Effect<void>
@@ -32,12 +33,14 @@ export class StatusBoard extends Context.Service<
       yield* PubSub.publish(ticks, undefined)
       const software = new Map<SoftwareUrl, SoftwareStatus>()
       const partitions = new Map<PartitionId, PartitionStatus>()
+      let containment: ContainmentKind = "session"
       let sync: SyncStatus = { lastSuccess: undefined, error: undefined }
 
       const get = Effect.sync((): NodeStatus => ({
         computer: config.computerId,
         pid: agentPid(),
         startedAt,
+        containment,
         sync,
         software: sorted(software),
         partitions: sorted(partitions),
@@ -54,6 +57,11 @@ export class StatusBoard extends Context.Service<
       return StatusBoard.of({
         get,
         changes: Stream.mapEffect(Stream.fromPubSub(ticks), () => get),
+        setContainment: (kind) =>
+          Effect.suspend(() => {
+            containment = kind
+            return changed
+          }),
         setSync: (status) =>
           Effect.suspend(() => {
             sync = status

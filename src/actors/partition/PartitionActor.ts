@@ -145,7 +145,8 @@ class Supervision {
     const { group, view, work } = this.#parts
     const { requested } = wish.partition
     return Effect.gen(function* () {
-      if (requested === "started" && memory.processed !== undefined) yield* work.start(group, false)
+      if (requested === "started" && memory.processed !== undefined)
+        yield* work.start(group, memory.processed.timestamp)
       if (requested === "stopped") yield* group.stopAll
       if (memory.hold === undefined && wish.isSoftwareReady) yield* view.show(requested)
       return { ...memory, enforced: requested }
@@ -162,7 +163,7 @@ class Supervision {
       const install = turn.withPermit(work.install(wish.partition, reason))
       if (requested === "started") {
         yield* install
-        yield* work.start(group, true)
+        yield* work.start(group, timestamp)
       } else {
         // Stopped in any case, whatever becomes of the installation.
         yield* Effect.ensuring(install, group.stopAll)

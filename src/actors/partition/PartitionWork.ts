@@ -113,11 +113,11 @@ export class PartitionWork {
     }).pipe(Effect.scoped, Effect.mapError(toPartitionError))
   }
 
-  /** Makes the group run what the partition has now. */
-  start(group: ServiceGroup, isNewDeployment: boolean): Effect.Effect<void, PartitionError> {
+  /** Makes the group run what the partition has now, for the deployment with this timestamp. */
+  start(group: ServiceGroup, deployment: string | undefined): Effect.Effect<void, PartitionError> {
     return Effect.gen({ self: this }, function* () {
       const directory = yield* this.#open
-      yield* group.apply(yield* this.#dependencies.services.programsOf(this.id, directory), isNewDeployment)
+      yield* group.apply(yield* this.#dependencies.services.programsOf(this.id, directory), deployment)
     }).pipe(Effect.mapError(toPartitionError))
   }
 
@@ -147,7 +147,9 @@ export class PartitionWork {
       }
       const until = yield* retainedUntil(directory)
       if (until !== undefined) return until
-      yield* Effect.scoped(Effect.flatMap(this.#openLog, ({ log }) => builder.runDestroyScript(directory, log)))
+      yield* Effect.scoped(
+        Effect.flatMap(this.#openLog, ({ log }) => builder.runDestroyScript(this.id, directory, log)),
+      )
       if (config.certificates !== undefined) yield* removeCertificate(config.certificates.repositoryPath, this.id)
       yield* directory.removeContents
       return undefined

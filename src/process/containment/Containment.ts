@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import { NodeConfig } from "../../config/NodeConfig.ts"
+import type { ContainmentKind } from "../../domain/NodeStatus.ts"
 import { allProcesses, type ProcessFacts } from "../procfs.ts"
 import {
   childGroups,
@@ -27,7 +28,7 @@ export interface Enclosure {
 }
 
 export interface ContainmentShape {
-  readonly kind: "cgroup" | "session"
+  readonly kind: ContainmentKind
   /** The place of one member (a program) of an owner (a partition or a release). */
   readonly enclosure: (owner: string, member: string) => Enclosure
   /** The same for a cgroup that an earlier agent made, wherever that was. */
@@ -94,32 +95,24 @@ const sessionEnclosure: Enclosure = {
 }
 
 const byCgroup = (base: string, instanceRoot: string): ContainmentShape => {
-  const enclosureAt = (cgroup: string): Enclosure => ({
-    cgroup,
-    end: () =>
-      Effect.andThen(
-        killGroup(cgroup),
-        Effect.sync(() => removeGroup(cgroup)),
-      ),
-  })
+  const enclosureAt = (cgroup: string): Enclosure => ({ cgroup, end: () => killGroup(cgroup) })
   const ownerPath = (owner: string) => `${base}/${groupName(instanceRoot, owner)}`
   return {
     kind: "cgroup",
     enclosure: (owner, member) => {
-      makeGroup(ownerPath(owner))
       const path = `${ownerPath(owner)}/${memberName(member)}`
+      makeGroup(ownerPath(owner))
       makeGroup(path)
       return enclosureAt(path)
     },
-    adopted: (cgroup) => (cgroup === undefined ? bySession.adopted(undefined) : enclosureAt(cgroup)),
-    endOwner: (owner, { except }) =>
-      Effect.suspend(() => {
-        const kept = new Set([...except].map((member) => `${ownerPath(owner)}/${memberName(member)}`))
-        const others = childGroups(ownerPath(owner)).filter((path) => !kept.has(path) && isPopulated(path))
-        return Effect.forEach(others, (path) => enclosureAt(path).end(undefined), {
-          concurrency: "unbounded",
-          discard: true,
-        })
-      }),
+    adopted: (cgroup) => (cgroup === undefined ? sessionEnclosure : enclosureAt(cgroup)),
+    endOwner: (owner, { except }) => {
+      const path = ownerPath(owner)
+      const kept = new Set([...except].map((member) => `${path}/${memberName(member)}`))
+      return Effect.suspend(() => {
+        const others = childGroups(path).filter((child) => !kept.has(child) && isPopulated(child))
+        return Effect.forEach(others, killGroup, { concurrency: "unbounded", discard: true })
+      }).pipe(Effect.andThen(Effect.sync(() => (except.size === 0 ? removeGroup(path) : undefined))))
+    },
   }
 }

@@ -101,11 +101,13 @@ export const removeGroup = (path: string): void => {
   }
 }
 
-/** Kills everything in the group and below it, and returns when it is empty. */
+/** Kills everything in the group and below it, a frozen one too. */
+export const killGroupNow = (path: string): void => write(`${path}/cgroup.kill`, "1")
+
+/** The same, and returns when it is empty, or after 10 s: what the kernel holds longer, nobody can end. */
 export const killGroup = (path: string): Effect.Effect<void> =>
   Effect.suspend(() => {
     if (!isPopulated(path)) return Effect.void
-    // A frozen group is killed all the same.
-    write(`${path}/cgroup.kill`, "1")
+    killGroupNow(path)
     return Effect.fail("alive")
-  }).pipe(Effect.retry(Schedule.spaced("5 millis")), Effect.ignore)
+  }).pipe(Effect.retry({ schedule: Schedule.spaced("5 millis"), times: 2000 }), Effect.ignore)

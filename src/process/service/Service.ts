@@ -1,5 +1,6 @@
 // The interpreter of the automaton for one program: a fiber that takes one event at a time and does what the table
-// says. Closing its Scope stops the program: TERM, grace time, KILL, and waits until it is gone.
+// says. Closing its Scope stops the program (TERM, grace time, KILL, and waits until it is gone), unless the agent
+// leaves it to its successor.
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -14,6 +15,20 @@ import type { ServiceSpec } from "../../domain/ServiceSpec.ts"
 import type { ServiceProcess } from "../Spawner.ts"
 import { initial, type ServiceAction, type ServiceEvent, type ServiceState, transition } from "./automaton.ts"
 
+/** What a successor of this agent has to know about a program; undefined: that it does not run. */
+export type Memory =
+  | {
+      readonly process: ServiceProcess
+      readonly since: number
+      readonly restarts: number
+      readonly deployment: string | undefined
+    }
+  | { readonly ended: ExitStatus; readonly deployment: string | undefined }
+  | undefined
+
+/** What a predecessor knew. */
+export type Inheritance = Exclude<Memory, undefined>
+
 export interface ServiceDependencies {
   readonly spawn: Effect.Effect<ServiceProcess, { readonly message: string }>
   /** Milliseconds between SIGTERM and SIGKILL. */
@@ -22,13 +37,20 @@ export interface ServiceDependencies {
   readonly onChange: Effect.Effect<void>
   /** Called when a watched program ended by itself. */
   readonly onAlarm: Effect.Effect<void>
+  /** Called whenever a successor would have to know something else. */
+  readonly remember: (memory: Memory) => Effect.Effect<void>
+  /** Whether the agent leaves its services running. */
+  readonly isLeaving: () => boolean
 }
 
 export interface Service {
   readonly spec: ServiceSpec
   readonly status: ServiceStatus
-  /** Starts the program unless it runs or waits for its next try. */
-  readonly start: Effect.Effect<void>
+  /**
+   * Starts the program for a deployment (the master's timestamp; undefined when that is unknown), unless it runs,
+   * waits for its next try, or is an `etc/run` program that ended by itself for this very deployment.
+   */
+  readonly start: (deployment: string | undefined) => Effect.Effect<void>
 }
 
 const shownState: Readonly<Record<ServiceState["_tag"], ShownState>> = {
@@ -53,6 +75,7 @@ class Supervised implements Service {
   #restarts = 0
   #lastExit: ExitStatus | undefined
   #error: string | undefined
+  #deployment: string | undefined
 
   constructor(
     spec: ServiceSpec,
@@ -82,8 +105,25 @@ class Supervised implements Service {
     }
   }
 
-  get start(): Effect.Effect<void> {
-    return this.#send({ _tag: "Start" })
+  readonly start = (deployment: string | undefined): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      if (this.#state._tag === "Exited" && (deployment === undefined || deployment === this.#deployment))
+        return Effect.void
+      this.#deployment = deployment
+      return this.#send({ _tag: "Start" })
+    })
+
+  /** Takes over what an earlier agent left. */
+  inherit(inheritance: Inheritance): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.#deployment = inheritance.deployment
+      if ("ended" in inheritance) {
+        this.#lastExit = inheritance.ended
+        return this.#step({ _tag: "EndedBefore" })
+      }
+      this.#restarts = inheritance.restarts
+      return Effect.andThen(this.#watch(inheritance.process), this.#step({ _tag: "Adopted", since: inheritance.since }))
+    })
   }
 
   /** Stops the program and returns when nothing of it is left. */
@@ -111,6 +151,7 @@ class Supervised implements Service {
       if (event._tag === "Ended") this.#lastExit = event.exit
       const [next, actions] = transition(this.spec.kind, this.#state, event)
       this.#state = next
+      yield* guarded(this.#dependencies.remember(this.#memory))
       yield* guarded(this.#dependencies.onChange)
       for (const action of actions) yield* this.#perform(action)
     })
@@ -141,6 +182,25 @@ class Supervised implements Service {
     }
   }
 
+  get #memory(): Memory {
+    const state = this.#state
+    const deployment = this.#deployment
+    const process = this.#process
+    if (state._tag === "Running" && process !== undefined) {
+      return { process, since: state.since, restarts: this.#restarts, deployment }
+    }
+    return state._tag === "Exited" && this.#lastExit !== undefined ? { ended: this.#lastExit, deployment } : undefined
+  }
+
+  #watch(process: ServiceProcess): Effect.Effect<void> {
+    this.#process = process
+    const watch = Effect.gen({ self: this }, function* () {
+      const exit = yield* process.exit
+      yield* this.#send({ _tag: "Ended", at: yield* Clock.currentTimeMillis, exit })
+    })
+    return Effect.asVoid(Effect.forkIn(watch, this.#scope))
+  }
+
   get #spawn(): Effect.Effect<void> {
     return Effect.gen({ self: this }, function* () {
       const previous = this.#process
@@ -150,13 +210,8 @@ class Supervised implements Service {
       }
       const process = yield* Effect.catchDefect(this.#dependencies.spawn, toMessage)
       if (previous !== undefined) this.#restarts++
-      this.#process = process
       this.#error = undefined
-      const watch = Effect.gen({ self: this }, function* () {
-        const exit = yield* process.exit
-        yield* this.#send({ _tag: "Ended", at: yield* Clock.currentTimeMillis, exit })
-      })
-      yield* Effect.forkIn(watch, this.#scope)
+      yield* this.#watch(process)
       yield* this.#step({ _tag: "Spawned", at: yield* Clock.currentTimeMillis })
     }).pipe(
       Effect.catch((error) => {
@@ -175,15 +230,22 @@ const toMessage = (defect: unknown) =>
 const guarded = (effect: Effect.Effect<void>): Effect.Effect<void> =>
   Effect.catchDefect(effect, (defect) => Effect.logError("telling a service's state failed", defect))
 
-/** Puts a program under supervision for the life of the Scope; it does not run before `start`. */
-export const makeService = Effect.fnUntraced(function* (spec: ServiceSpec, dependencies: ServiceDependencies) {
+/** Puts a program under supervision for the life of the Scope; a new one does not run before `start`. */
+export const makeService = Effect.fnUntraced(function* (
+  spec: ServiceSpec,
+  dependencies: ServiceDependencies,
+  inheritance?: Inheritance,
+) {
   // A scope of its own: what watches the process has to outlive the request to stop it.
   const inner = yield* Scope.make()
   const events = yield* Queue.unbounded<ServiceEvent>()
   const timer = yield* Scope.provide(FiberHandle.make(), inner)
   const service = new Supervised(spec, dependencies, events, timer, inner)
+  if (inheritance !== undefined) yield* service.inherit(inheritance)
   yield* Effect.forkIn(service.loop, inner)
-  yield* Effect.addFinalizer(() => Effect.andThen(service.stop, Scope.close(inner, Exit.void)))
+  yield* Effect.addFinalizer(() =>
+    Effect.andThen(dependencies.isLeaving() ? Effect.void : service.stop, Scope.close(inner, Exit.void)),
+  )
   const face: Service = service
   return face
 })

@@ -5,17 +5,32 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import type { ServiceStatus } from "../../domain/NodeStatus.ts"
 import { type ServiceSpec, specKey } from "../../domain/ServiceSpec.ts"
-import { makeService, type Service, type ServiceDependencies } from "./Service.ts"
+import { type Inheritance, makeService, type Service, type ServiceDependencies } from "./Service.ts"
 
 export interface ServiceGroup {
   /**
    * Makes the programs those of `specs`, old ones out first. `etc/run` programs that have ended by themselves are
-   * started again only with `restartEnded` (a new deployment).
+   * started again only for another deployment (the master's timestamp; undefined when that is unknown).
    */
-  readonly apply: (specs: ReadonlyArray<ServiceSpec>, restartEnded: boolean) => Effect.Effect<void>
+  readonly apply: (specs: ReadonlyArray<ServiceSpec>, deployment: string | undefined) => Effect.Effect<void>
   /** Stops everything and returns when nothing is left. */
   readonly stopAll: Effect.Effect<void>
   readonly status: () => ReadonlyArray<ServiceStatus>
+}
+
+export interface GroupOptions {
+  readonly dependenciesOf: (spec: ServiceSpec) => ServiceDependencies
+  /** Ends what no program answers for, after all have stopped. */
+  readonly endRest: Effect.Effect<void>
+  /** Whether the agent leaves its services running. */
+  readonly isLeaving: () => boolean
+  readonly inherited: ReadonlyArray<Inherited>
+}
+
+/** A program of an earlier agent. */
+export interface Inherited {
+  readonly spec: ServiceSpec
+  readonly inheritance: Inheritance
 }
 
 interface Member {
@@ -42,10 +57,8 @@ export const difference = (
   }
 }
 
-/** A group without programs; closing the Scope stops whatever it has then. Not for concurrent callers. */
-export const makeServiceGroup = Effect.fnUntraced(function* (
-  dependenciesOf: (spec: ServiceSpec) => ServiceDependencies,
-) {
+/** A group with what it inherits; closing the Scope stops whatever it has then. Not for concurrent callers. */
+export const makeServiceGroup = Effect.fnUntraced(function* (options: GroupOptions) {
   const members = new Map<string, Member>()
 
   const stop = (name: string) =>
@@ -58,28 +71,34 @@ export const makeServiceGroup = Effect.fnUntraced(function* (
       )
     })
 
-  const add = Effect.fnUntraced(function* (spec: ServiceSpec) {
+  const add = Effect.fnUntraced(function* (spec: ServiceSpec, inheritance?: Inheritance) {
     const scope = yield* Scope.make()
-    const service = yield* makeService(spec, dependenciesOf(spec)).pipe(Scope.provide(scope))
+    const service = yield* makeService(spec, options.dependenciesOf(spec), inheritance).pipe(Scope.provide(scope))
     members.set(spec.name, { service, scope })
-    yield* service.start
+    return service
+  })
+
+  const startNew = Effect.fnUntraced(function* (spec: ServiceSpec, deployment: string | undefined) {
+    const service = yield* add(spec)
+    yield* service.start(deployment)
     // A spawn blocks the event loop for milliseconds: let others in between.
     yield* Effect.yieldNow
   })
 
   const stopAll = Effect.suspend(() => Effect.forEach([...members.keys()], stop, { concurrency: "unbounded" })).pipe(
-    Effect.asVoid,
+    Effect.andThen(Effect.suspend(() => (options.isLeaving() ? Effect.void : options.endRest))),
   )
 
-  const apply = Effect.fnUntraced(function* (specs: ReadonlyArray<ServiceSpec>, restartEnded: boolean) {
+  const apply = Effect.fnUntraced(function* (specs: ReadonlyArray<ServiceSpec>, deployment: string | undefined) {
     const current = new Map([...members].map(([name, member]) => [name, member.service.spec]))
     const { stop: old, start } = difference(current, specs)
     yield* Effect.forEach(old, stop, { concurrency: "unbounded" })
-    if (restartEnded) yield* Effect.forEach(members.values(), (member) => member.service.start)
-    yield* Effect.forEach(start, add)
+    yield* Effect.forEach(members.values(), (member) => member.service.start(deployment))
+    yield* Effect.forEach(start, (spec) => startNew(spec, deployment))
   }, Effect.uninterruptible)
 
   yield* Effect.addFinalizer(() => stopAll)
+  yield* Effect.forEach(options.inherited, ({ inheritance, spec }) => add(spec, inheritance))
   const group: ServiceGroup = {
     apply,
     stopAll: Effect.uninterruptible(stopAll),

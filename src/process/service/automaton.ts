@@ -17,6 +17,10 @@ export type ServiceState =
 export type ServiceEvent =
   | { readonly _tag: "Start" }
   | { readonly _tag: "Stop" }
+  /** An earlier agent's process runs on. */
+  | { readonly _tag: "Adopted"; readonly since: number }
+  /** An `etc/run` program ended by itself under an earlier agent. */
+  | { readonly _tag: "EndedBefore" }
   | { readonly _tag: "Spawned"; readonly at: number }
   | { readonly _tag: "SpawnFailed" }
   | { readonly _tag: "Ended"; readonly at: number; readonly exit: ExitStatus }
@@ -50,11 +54,7 @@ export const transition = (kind: ServiceKind, state: ServiceState, event: Servic
   switch (state._tag) {
     case "Stopped":
     case "Exited":
-      return event._tag === "Start"
-        ? [{ _tag: "Starting", failures: 0 }, [{ _tag: "Spawn" }]]
-        : event._tag === "Stop"
-          ? stay(initial)
-          : stay(state)
+      return whileDown(state, event)
     case "Starting":
       return whileStarting(kind, state, event)
     case "Running":
@@ -71,6 +71,21 @@ export const transition = (kind: ServiceKind, state: ServiceState, event: Servic
         : event._tag === "StopOverdue"
           ? [state, [{ _tag: "Kill" }]]
           : stay(state)
+  }
+}
+
+const whileDown = (state: ServiceState, event: ServiceEvent): Transition => {
+  switch (event._tag) {
+    case "Start":
+      return [{ _tag: "Starting", failures: 0 }, [{ _tag: "Spawn" }]]
+    case "Stop":
+      return stay(initial)
+    case "Adopted":
+      return stay({ _tag: "Running", failures: 0, since: event.since })
+    case "EndedBefore":
+      return stay({ _tag: "Exited" })
+    default:
+      return stay(state)
   }
 }
 

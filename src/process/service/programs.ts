@@ -9,7 +9,7 @@ export const programFolders: Readonly<Record<ServiceKind, string>> = { run: "etc
 /** The partition's programs, each with a name of its own: of two that would share a file name or a name, the service wins. */
 export const programs = (
   partition: PartitionId,
-  directory: string,
+  directory: { readonly path: string; readonly owner: { readonly uid: number; readonly gid: number } },
   entries: Readonly<Record<ServiceKind, ReadonlyArray<ProgramEntry>>>,
 ): ReadonlyArray<ServiceSpec> => {
   const spec =
@@ -18,8 +18,9 @@ export const programs = (
       partition,
       kind,
       name: kind === "service" ? `${entry.name}-on-watch` : entry.name,
-      path: `${directory}/${programFolders[kind]}/${entry.name}`,
+      path: `${directory.path}/${programFolders[kind]}/${entry.name}`,
       hash: entry.hash,
+      user: `${directory.owner.uid}:${directory.owner.gid}`,
     })
   const services = entries.service.map(spec("service"))
   const taken = new Set([...entries.service.map((entry) => entry.name), ...services.map(({ name }) => name)])

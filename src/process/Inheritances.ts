@@ -1,0 +1,87 @@
+// What services an earlier agent left to this one, and what this one leaves to the next: the process table, read once
+// at start and written at every change. Only what boot, start time and user prove is taken over.
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type { PartitionId } from "../domain/ids.ts"
+import type { ServiceSpec } from "../domain/ServiceSpec.ts"
+import { AdoptedProcesses } from "./AdoptedProcesses.ts"
+import { AgentLock } from "./AgentLock.ts"
+import { type Known, type ProcessRecord, ProcessTable } from "./ProcessTable.ts"
+import type { Memory } from "./service/Service.ts"
+import type { Inherited } from "./service/ServiceGroup.ts"
+
+export class Inheritances extends Context.Service<
+  Inheritances,
+  {
+    /** What the partition inherits; only the first call gets it. */
+    readonly take: (id: PartitionId) => ReadonlyArray<Inherited>
+    readonly remember: (spec: ServiceSpec, memory: Memory) => Effect.Effect<void>
+  }
+>()("slapgrid/process/Inheritances") {
+  static readonly layer = Layer.effect(
+    Inheritances,
+    Effect.gen(function* () {
+      const { directory } = yield* AgentLock
+      const { adopt } = yield* AdoptedProcesses
+      const table = new ProcessTable(`${directory}/services`)
+      const { known, rejected } = table.load()
+      yield* Effect.forEach(rejected, ({ file, reason }) =>
+        Effect.logWarning(`${file} is no record of a service and was removed: ${reason}`),
+      )
+      yield* tellStandings(known)
+      const byPartition = Map.groupBy(known, ({ record }) => record.spec.partition)
+
+      const take = (id: PartitionId): ReadonlyArray<Inherited> => {
+        const records = byPartition.get(id) ?? []
+        byPartition.delete(id)
+        return records.flatMap(({ record, standing }): ReadonlyArray<Inherited> => {
+          const { spec } = record
+          const deployment = record.deployment ?? undefined
+          if (record.ended !== null) return [{ spec, inheritance: { ended: record.ended, deployment } }]
+          if (standing === "Alive") {
+            const { restarts, since } = record
+            return [{ spec, inheritance: { process: adopt(record), since, restarts, deployment } }]
+          }
+          table.remove(spec.partition, spec.name)
+          return []
+        })
+      }
+
+      const remember = (spec: ServiceSpec, memory: Memory): Effect.Effect<void> =>
+        Effect.sync(() => {
+          if (memory === undefined) table.remove(spec.partition, spec.name)
+          else table.put(toRecord(table.world, spec, memory))
+        })
+
+      return Inheritances.of({ take, remember })
+    }),
+  )
+}
+
+const toRecord = (world: string, spec: ServiceSpec, memory: Exclude<Memory, undefined>): ProcessRecord => {
+  const common = { version: 1 as const, world, spec, deployment: memory.deployment ?? null }
+  const uid = Number(spec.user.split(":")[0])
+  if ("ended" in memory) {
+    return { ...common, pid: 0, startTime: "", uid, cgroup: null, since: 0, restarts: 0, ended: memory.ended }
+  }
+  const { process, restarts, since } = memory
+  const { cgroup = null, pid, startTime } = process
+  return { ...common, pid, startTime, uid, cgroup, since, restarts, ended: null }
+}
+
+const tellStandings = Effect.fnUntraced(function* (known: ReadonlyArray<Known>) {
+  const count = (standing: Known["standing"]) => known.filter((one) => one.standing === standing).length
+  if (count("Alive") > 0) yield* Effect.logInfo(`${count("Alive")} services of an earlier agent run on and are adopted`)
+  if (count("Gone") > 0) yield* Effect.logWarning(`${count("Gone")} services ended while no agent ran`)
+  if (count("Elsewhere") > 0) {
+    yield* Effect.logWarning(
+      `${count("Elsewhere")} records of services are from another boot or pid namespace: nothing of them is signalled, they are started anew`,
+    )
+  }
+  if (count("Recycled") > 0) {
+    yield* Effect.logWarning(
+      `${count("Recycled")} pids of services belong to other processes by now: those are not signalled, the services are started anew`,
+    )
+  }
+})
