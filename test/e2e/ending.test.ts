@@ -209,7 +209,7 @@ layer(Node.layer, live)("the agent", (it) => {
       const status = JSON.parse((yield* runToEnd([...words, "--json"])).stdout) as NodeStatus
       assert.strictEqual(status.computer, "COMP-1")
       assert.strictEqual(status.pid, agent.pid)
-      assert.isAbove(status.sync.lastSuccess ?? 0, status.startedAt)
+      assert.isAtLeast(status.sync.lastSuccess ?? 0, status.startedAt)
       const software = status.software.find(({ url }) => url === node.release)
       assert.deepInclude(software ?? {}, { requested: "available", state: "available" })
       const shown = status.partitions.find(({ id }) => id === partition.id)

@@ -194,20 +194,27 @@ describe("permissions", () => {
 
 const canMount = isRoot && spawnSync("unshare", ["-m", "true"]).status === 0
 
-const mounted = (args: ReadonlyArray<string>, target: string) =>
+const mounted = (root: string, args: ReadonlyArray<string>, target: string) =>
   Effect.acquireRelease(
     Effect.sync(() => {
       fs.mkdirSync(target, { recursive: true })
       expect(spawnSync("mount", [...args, target], { encoding: "utf8" })).toMatchObject({ status: 0 })
     }),
-    () => Effect.sync(() => spawnSync("umount", [target])),
+    // Not by its name: what holds it can have been moved.
+    () =>
+      Effect.sync(() => {
+        for (const line of fs.readFileSync("/proc/self/mountinfo", "utf8").split("\n")) {
+          const place = line.split(" ")[4]
+          if (place?.startsWith(`${root}/`)) spawnSync("umount", [place])
+        }
+      }),
   )
 
 describe.runIf(canMount)("mounts", () => {
   it.effect("another file system inside is refused, and what is on it stays", () =>
     Effect.gen(function* () {
       const { path, root } = yield* tree
-      yield* mounted(["-t", "tmpfs", "none"], `${path}/a/mount`)
+      yield* mounted(root, ["-t", "tmpfs", "none"], `${path}/a/mount`)
       fs.writeFileSync(`${path}/a/mount/precious`, "precious")
       const error = yield* Effect.flip(removeTree(path))
       expect([error.reason, error.message]).toStrictEqual([
@@ -221,7 +228,7 @@ describe.runIf(canMount)("mounts", () => {
   it.effect("so is a part of the same file system", () =>
     Effect.gen(function* () {
       const { path, precious, root } = yield* tree
-      yield* mounted(["--bind", `${root}/outside`], `${path}/mount`)
+      yield* mounted(root, ["--bind", `${root}/outside`], `${path}/mount`)
       expect((yield* Effect.flip(removeTree(path))).message).toContain("something is mounted there")
       expect(fs.existsSync(precious)).toBe(true)
     }),
@@ -230,7 +237,7 @@ describe.runIf(canMount)("mounts", () => {
   it.effect("also deep below", () =>
     Effect.gen(function* () {
       const { path, precious, root } = yield* tree
-      yield* mounted(["--bind", `${root}/outside`], `${path}${"/d".repeat(70)}`)
+      yield* mounted(root, ["--bind", `${root}/outside`], `${path}${"/d".repeat(70)}`)
       expect((yield* Effect.flip(removeTree(path))).message).toContain("something is mounted there")
       expect([fs.existsSync(precious), openBelow(root)]).toStrictEqual([true, []])
     }),
