@@ -123,7 +123,11 @@ class Registry {
       const actor = known?.actor ?? (yield* this.#newPartition(desired.id))
       this.#partitions.set(desired.id, { actor, wish, isGone: false })
       yield* actor.tell(wish)
-    }).pipe(Effect.catch((error) => Effect.logError(`${desired.id} cannot be supervised: ${error.message}`)))
+    }).pipe(
+      Effect.catch((error) => Effect.logError(`${desired.id} cannot be supervised: ${error.message}`)),
+      // Whatever one of them is, the others are told.
+      Effect.catchDefect(tellDefect),
+    )
 
   #newPartition(id: PartitionId) {
     return Effect.flatMap(Scope.fork(this.#parts.partitionScope), (scope) =>

@@ -43,6 +43,7 @@ export class ControlServer extends Context.Service<ControlServer, { readonly pat
           request.resume()
           void run(answer(request)).then((it) => send(response, it))
         })
+        yield* removedAtEnd(`${directory}/${socketName}`)
         return { path: `${directory}/${socketName}` }
       }),
     )
@@ -84,5 +85,20 @@ const listen = (directory: string, handle: (request: IncomingMessage, response: 
       Effect.callback<void>((resume) => {
         server.close(() => resume(Effect.void))
         server.closeAllConnections()
-      }).pipe(Effect.ensuring(Effect.sync(() => fs.rmSync(`${directory}/${socketName}`, { force: true })))),
+      }),
+  )
+
+/** Removes the socket with the Scope, or with a process that ends without closing it (a second signal). */
+const removedAtEnd = (path: string) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const remove = () => fs.rmSync(path, { force: true })
+      process.on("exit", remove)
+      return remove
+    }),
+    (remove) =>
+      Effect.sync(() => {
+        process.off("exit", remove)
+        remove()
+      }),
   )

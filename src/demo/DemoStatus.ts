@@ -1,5 +1,5 @@
 // Everything that the demo shows, whatever shows it. Times are milliseconds since 1970, as Clock gives them.
-import type { PartitionId, SoftwareUrl } from "../domain/ids.ts"
+import type { PartitionId } from "../domain/ids.ts"
 import type { NodeStatus } from "../domain/NodeStatus.ts"
 
 /** One instance as its requester sees it: asked of the master, then called over HTTP. */
@@ -26,7 +26,6 @@ export interface DemoStatus {
   readonly directory: string
   readonly masterUrl: string
   readonly configurationFile: string
-  readonly software: SoftwareUrl
   readonly node: NodeStatus
   readonly instances: ReadonlyArray<InstanceStatus>
 }

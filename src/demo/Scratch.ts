@@ -111,7 +111,7 @@ const checkExecutable = Effect.fnUntraced(function* (directory: string) {
   const result = yield* Effect.promise(() => execa(probe, { reject: false, stdin: "ignore" }))
   yield* filesOf("remove", probe, () => fs.rmSync(probe))
   if (!result.failed) return
-  const message = `nothing can be executed in ${directory} (${result.shortMessage}), perhaps it is mounted noexec: ${elsewhere}`
+  const message = `nothing can be executed in ${directory} (${result.code ?? result.shortMessage}), perhaps it is mounted noexec: ${elsewhere}`
   return yield* new DemoError({ message })
 })
 

@@ -55,8 +55,8 @@ export const makeScreen = Effect.fnUntraced(function* (
   )
   const show = Effect.fnUntraced(function* (status: DemoStatus) {
     last = status
-    const { columns, rows } = terminal
-    const size = { columns, rows, isColoured: options.isColoured }
+    // Some terminals do not know their size and say 0.
+    const size = { columns: terminal.columns || 80, rows: terminal.rows || 24, isColoured: options.isColoured }
     const next = frame(render(status, tail.lines, yield* Clock.currentTimeMillis, size))
     if (next === shown) return
     shown = next

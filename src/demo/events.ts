@@ -4,12 +4,14 @@ import type { PartitionStatus, ServiceStatus, SoftwareStatus } from "../domain/N
 import { answerTimes, type DemoStatus, type InstanceStatus } from "./DemoStatus.ts"
 import { duration, lastLine, oneLine } from "./view.ts"
 
+const becomes = (state: string): string => (state === "failed" ? "has failed" : `is ${state}`)
+
 const because = (error: string | undefined): string => (error === undefined ? "" : `: ${lastLine(error)}`)
 
 const softwareEvents = (before: SoftwareStatus | undefined, after: SoftwareStatus): ReadonlyArray<string> =>
   before?.state === after.state
     ? []
-    : [`software release ${oneLine(after.url)} is ${after.state}${because(after.error)}`]
+    : [`software release ${oneLine(after.url)} ${becomes(after.state)}${because(after.error)}`]
 
 const serviceEvents = (
   partition: string,
@@ -26,7 +28,7 @@ const serviceEvents = (
 }
 
 const partitionEvents = (before: PartitionStatus | undefined, after: PartitionStatus): ReadonlyArray<string> => [
-  ...(before?.state === after.state ? [] : [`${after.id} is ${after.state}${because(after.error)}`]),
+  ...(before?.state === after.state ? [] : [`${after.id} ${becomes(after.state)}${because(after.error)}`]),
   ...after.services.flatMap((service) =>
     serviceEvents(
       after.id,

@@ -54,19 +54,25 @@ const softwareBlock = (status: DemoStatus, now: number): ReadonlyArray<Line> =>
     ]),
   ])
 
-const noteOf = (partition: PartitionStatus, service: ServiceStatus | undefined): string => {
-  const { lastExit, restarts = 0 } = service ?? {}
-  const ended = lastExit === undefined || restarts === 0 ? undefined : `${describeExit(lastExit)}, started again`
-  return lastLine(partition.error ?? partition.waitingFor ?? service?.error ?? ended ?? "")
-}
+const restartsOf = ({ lastExit, restarts }: ServiceStatus): string | undefined =>
+  restarts === 0 || lastExit === undefined
+    ? undefined
+    : `${restarts} ${restarts === 1 ? "restart" : "restarts"}: ${describeExit(lastExit)}`
 
-const partitionRows = (partition: PartitionStatus, status: DemoStatus, now: number): ReadonlyArray<Line> => {
-  const title = status.instances.find((instance) => instance.partition === partition.id)?.title ?? ""
+const noteOf = (partition: PartitionStatus, service: ServiceStatus | undefined): string =>
+  lastLine(
+    partition.error ??
+      partition.waitingFor ??
+      service?.error ??
+      (service === undefined ? undefined : restartsOf(service)) ??
+      "",
+  )
+
+const partitionRows = (partition: PartitionStatus, now: number): ReadonlyArray<Line> => {
   const services: ReadonlyArray<ServiceStatus | undefined> =
     partition.services.length === 0 ? [undefined] : partition.services
   return services.map((service, index) => [
     span(index === 0 ? partition.id : ""),
-    span(index === 0 ? title : ""),
     index === 0 ? state(partition.state) : span(""),
     span(service === undefined ? "" : oneLine(service.name)),
     service === undefined ? span("") : state(service.state),
@@ -78,8 +84,8 @@ const partitionRows = (partition: PartitionStatus, status: DemoStatus, now: numb
 
 const partitionBlock = (status: DemoStatus, now: number): ReadonlyArray<Line> =>
   table([
-    heading("PARTITION", "INSTANCE", "STATE", "SERVICE", "STATE", "PID", "UPTIME", "NOTE"),
-    ...status.node.partitions.flatMap((partition) => partitionRows(partition, status, now)),
+    heading("PARTITION", "STATE", "SERVICE", "STATE", "PID", "UPTIME", "NOTE"),
+    ...status.node.partitions.flatMap((partition) => partitionRows(partition, now)),
   ])
 
 const answerOf = ({ answer, problem, url }: InstanceStatus): Span =>
@@ -91,9 +97,10 @@ const answerOf = ({ answer, problem, url }: InstanceStatus): Span =>
 
 const answerBlock = (status: DemoStatus): ReadonlyArray<Line> =>
   table([
-    heading("INSTANCE", "URL", "ANSWER"),
+    heading("INSTANCE", "PARTITION", "URL", "FIRST LINE OF ITS ANSWER"),
     ...status.instances.map((instance) => [
       span(instance.title),
+      span(instance.partition ?? "-"),
       span(oneLine(instance.url ?? "-")),
       answerOf(instance),
     ]),
@@ -107,7 +114,7 @@ const hintBlock = (status: DemoStatus): ReadonlyArray<Line> => {
   const url = status.instances[0]?.url ?? ""
   const pid = status.node.partitions.flatMap(({ services }) => services).find((service) => service.pid)?.pid
   return [
-    [span(`All instances answer: the first after ${duration(first)}, all after ${duration(all)}. Try elsewhere:`)],
+    [span(`All answer: the first after ${duration(first)}, all after ${duration(all)}. In another terminal try:`)],
     [span(`  curl ${oneLine(url)}`, "bold")],
     ...(pid === undefined ? [] : [[span(`  kill -9 ${pid}`, "bold"), span("   and see it come back")]]),
     [span(`  slapgrid status --configuration-file ${status.configurationFile}`, "bold")],

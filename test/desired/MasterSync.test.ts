@@ -42,8 +42,9 @@ const unreachable = new MasterError({
 
 const following = Effect.gen(function* () {
   const questions = new Calls<undefined, DesiredState, MasterError>()
+  const ask = questions.call
   const client = MasterClient.of({
-    desiredState: questions.call(undefined),
+    desiredState: Effect.suspend(() => ask(undefined)),
     report: () => Effect.void,
     partitionCertificate: () => Effect.die("not asked here"),
   })

@@ -5,7 +5,7 @@ import { expect } from "vitest"
 import { ComputerId, PartitionId, SoftwareUrl } from "../../src/domain/ids.ts"
 
 const accepts = (schema: Schema.Codec<unknown, string>, text: string): boolean =>
-  Result.isSuccess(Schema.decodeUnknownResult(schema)(text))
+  Result.isSuccess(Schema.decodeResult(schema)(text))
 
 describe("PartitionId", () => {
   it.each(["slappart0", "p", "_x", "7", "a.b-c_d", "etcetera", "variable", "a".repeat(100)])("accepts %s", (text) => {
@@ -61,6 +61,6 @@ describe("SoftwareUrl", () => {
 })
 
 it("a refusal says what is allowed", () => {
-  const refused = Schema.decodeUnknownResult(PartitionId)("../x")
+  const refused = Schema.decodeResult(PartitionId)("../x")
   expect(Result.isFailure(refused) && refused.failure.message).toContain("plain directory name")
 })

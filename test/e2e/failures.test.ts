@@ -14,7 +14,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { isAlive } from "../support/processes.ts"
-import { runsRootTests } from "../support/Scratch.ts"
+import { runsRootTests } from "../support/ScratchMachine.ts"
 import {
   type EmbeddedMaster,
   makeEmbeddedMaster,

@@ -15,7 +15,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { isAlive } from "../support/processes.ts"
-import { isRoot } from "../support/Scratch.ts"
+import { isRoot } from "../support/ScratchMachine.ts"
 import {
   type EmbeddedMaster,
   makeEmbeddedMaster,

@@ -147,7 +147,7 @@ export const start = (
 ): Effect.Effect<Program, never, Scope.Scope> =>
   Effect.gen(function* () {
     const program = yield* Effect.acquireRelease(launch(argv, options), end)
-    const witness = () => `${argv.slice(1, 3).join(" ")}, pid ${program.pid}:\n${program.log}`
+    const witness = () => `${argv.slice(1, 3).join(" ")}, pid ${program.pid}:\n${program.stdout}${program.log}`
     witnesses.add(witness)
     yield* Effect.addFinalizer(() => Effect.sync(() => witnesses.delete(witness)))
     return program

@@ -1,13 +1,23 @@
 // A formatted computer in a scratch directory: roots, partitions with users, a slapos.cfg, a release's source and a
 // master. Tests say what is wanted through the master, and look at what became of it on the machine.
-import { chmodSync, chownSync, cpSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from "node:fs"
 import { createHash } from "node:crypto"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { getStatus } from "../../src/control/ControlClient.ts"
 import type { NodeStatus } from "../../src/domain/NodeStatus.ts"
 import { type Program, start } from "./Program.ts"
-import { type Identity, isRoot, makeScratch, type Scratch } from "./Scratch.ts"
+import { type Identity, isRoot, makeScratch, type Scratch, self } from "./ScratchMachine.ts"
 import { root, slapgrid } from "./slapgrid.ts"
 import { computer, type TestMaster, type Wanted } from "./TestMaster.ts"
 import { awaitFile, textOf } from "./waiting.ts"
@@ -27,6 +37,8 @@ export interface NodeOptions {
   readonly sync?: "every second"
   /** Further or other lines of `[slapos]`. */
   readonly settings?: Readonly<Record<string, string>>
+  /** The agent runs as an ordinary user, to whom everything belongs. Always so for tests that are not root. */
+  readonly isOrdinary?: boolean
   /** The software owner and then the partitions' users; users without an entry in the user database when missing. */
   readonly identities?: (scratch: Scratch, count: number) => Effect.Effect<ReadonlyArray<Identity>, never, Scope.Scope>
 }
@@ -56,6 +68,8 @@ export class TestNode<Master extends TestMaster = TestMaster> {
   readonly master: Master
   readonly software: Identity
   readonly partitions: ReadonlyArray<TestPartition>
+  /** Words that start the program as the agent's user. */
+  readonly slapgrid: readonly [string, ...ReadonlyArray<string>]
   readonly #settings: Readonly<Record<string, string>>
   readonly #isAsked: boolean
   #agent: Program | undefined
@@ -64,11 +78,12 @@ export class TestNode<Master extends TestMaster = TestMaster> {
     scratch: Scratch,
     master: Master,
     [software, ...users]: ReadonlyArray<Identity>,
-    { settings = {}, sync }: Pick<NodeOptions, "settings" | "sync">,
+    { isOrdinary = false, settings = {}, sync }: Pick<NodeOptions, "isOrdinary" | "settings" | "sync">,
   ) {
-    this.#settings = settings
+    this.#settings = { root_check: String(isRoot && !isOrdinary), ...settings }
     this.#isAsked = sync === undefined
     if (software === undefined) throw new Error("no software owner")
+    this.slapgrid = isOrdinary && isRoot ? ordinaryProgram(scratch.path, software) : slapgrid
     this.scratch = scratch
     this.master = master
     this.software = software
@@ -124,7 +139,6 @@ export class TestNode<Master extends TestMaster = TestMaster> {
       stop_timeout: "20",
       software_min_free_space: "1M",
       instance_min_free_space: "1M",
-      root_check: String(isRoot),
       ...this.#settings,
       ...settings,
     }
@@ -134,7 +148,7 @@ export class TestNode<Master extends TestMaster = TestMaster> {
 
   /** Words that start the agent of this node. */
   get agentCommand(): readonly [string, ...ReadonlyArray<string>] {
-    return [...slapgrid, "--configuration-file", this.configFile, "--log-format", "json"]
+    return [...this.slapgrid, "--configuration-file", this.configFile, "--log-format", "json"]
   }
 
   /** Starts the agent; it is up when this returns. */
@@ -221,6 +235,16 @@ const startsIn = (text: string): ReadonlyArray<Start> =>
       return { pid: Number(pid), greeting }
     })
 
+/** An ordinary user may be unable to look into the repository: it gets copies. */
+const ordinaryProgram = (scratch: string, { gid, uid }: Identity): readonly [string, ...ReadonlyArray<string>] => {
+  const [node, program] = slapgrid
+  copyFileSync(node, `${scratch}/node`)
+  // A module wherever it lies: the package's `type` is not there to say so.
+  copyFileSync(program, `${scratch}/slapgrid.mjs`)
+  const words = [`--reuid=${uid}`, `--regid=${gid}`, "--clear-groups", "--"]
+  return ["setpriv", ...words, `${scratch}/node`, `${scratch}/slapgrid.mjs`]
+}
+
 const numbers = (scratch: Scratch, count: number) =>
   Effect.succeed(Array.from({ length: count }, (_, index) => scratch.identity(index)))
 
@@ -231,11 +255,12 @@ export const makeNode = <Master extends TestMaster>(
 ): Effect.Effect<TestNode<Master>, never, Scope.Scope> =>
   Effect.gen(function* () {
     const scratch = yield* makeScratch
-    const users = yield* identities(scratch, partitions + 1)
+    const users = options.isOrdinary
+      ? Array.from({ length: partitions + 1 }, () => scratch.identity(0))
+      : yield* identities(scratch, partitions + 1)
     const master = yield* makeMaster(scratch, partitionIds(partitions))
     const node = new TestNode(scratch, master, users, options)
-    const agent = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 }
-    makeOwned(node.instanceRoot, 0o755, agent)
+    makeOwned(node.instanceRoot, 0o755, options.isOrdinary ? node.software : self())
     makeOwned(node.softwareRoot, 0o755, node.software)
     for (const partition of node.partitions) makeOwned(partition.path, 0o750, partition)
     copyRelease(`${scratch.path}/release`, node.software)

@@ -90,6 +90,9 @@ const supersedes =
   (newer: PartitionWish): boolean =>
     newer.partition.requested !== wish.partition.requested || newer.partition.software !== wish.partition.software
 
+/** After work that was left half done: what the services follow is not known. */
+const unenforced = (memory: PartitionMemory): PartitionMemory => ({ ...memory, enforced: undefined })
+
 class Supervision {
   readonly #parts: Parts
 
@@ -115,8 +118,7 @@ class Supervision {
           Effect.as(mailbox.waitFor(supersedes(wish)), undefined),
         )
         if (outcome === undefined) {
-          // Half done: what the services follow is not known.
-          memory = { ...memory, enforced: undefined }
+          memory = unenforced(memory)
           wish = yield* mailbox.take
         } else if (outcome._tag === "Success") memory = outcome.success
         else memory = yield* this.#fail(wish, memory, decision._tag, outcome.failure)
@@ -148,7 +150,7 @@ class Supervision {
       if (requested === "started" && memory.processed !== undefined)
         yield* work.start(group, memory.processed.timestamp)
       if (requested === "stopped") yield* group.stopAll
-      if (memory.hold === undefined && wish.isSoftwareReady) yield* view.show(requested)
+      if (memory.hold === undefined && memory.processed !== undefined) yield* view.show(requested)
       return { ...memory, enforced: requested }
     })
   }

@@ -1,6 +1,7 @@
 // One partition's actor on a real directory, with installations that end when the test says so and services that only
 // remember what they were told.
 import { describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -95,7 +96,7 @@ const running = Effect.fnUntraced(function* (options: Options = {}) {
   if (options.isFormatted ?? true) fs.mkdirSync(path, { mode: 0o750 })
   if (options.timestamp !== undefined) fs.writeFileSync(`${path}/.timestamp`, options.timestamp)
   // The files' times are the machine's: the test's clock begins there.
-  yield* TestClock.setTime(Date.now())
+  yield* TestClock.setTime(yield* TestClock.withLive(Clock.currentTimeMillis))
   const repositoryPath = `${root}/certificates`
   fs.mkdirSync(repositoryPath)
   const client = new ScriptedClient()
@@ -423,7 +424,9 @@ describe("destroyed", () => {
         "stopped",
         "its retention delay is not over",
       ])
-      expect(Number(file(".slapos-retention-lock-date"))).toBeGreaterThan(Date.now() / 1000 + 2 * 86_400 - 60)
+      expect(Number(file(".slapos-retention-lock-date"))).toBeGreaterThan(
+        (yield* Clock.currentTimeMillis) / 1000 + 2 * 86_400 - 60,
+      )
       for (let hour = 0; hour < 47; hour++) yield* TestClock.adjust("1 hour")
       yield* settle
       expect(file(".slapos-retention-lock-date")).toBeDefined()

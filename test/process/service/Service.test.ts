@@ -160,6 +160,26 @@ describe("a program that cannot be started", () => {
     }),
   )
 
+  it.effect("after it has run: only the start that succeeds counts as a restart", () =>
+    Effect.gen(function* () {
+      const { service, spawner, until, stop } = yield* supervised()
+      yield* service.start
+      const first = yield* spawner.next
+      spawner.refuse("busy", "busy")
+      yield* first.ends(exited(1))
+      yield* until("backoff")
+      yield* settle
+      yield* TestClock.adjust(125)
+      yield* settle
+      expect(service.status).toMatchObject({ state: "backoff", restarts: 0, lastExit: exited(1), error: "busy" })
+      yield* TestClock.adjust(250)
+      yield* spawner.next
+      yield* settle
+      expect(service.status).toMatchObject({ state: "running", restarts: 1 })
+      yield* stop
+    }),
+  )
+
   it.effect("even by a defect: supervision goes on", () =>
     Effect.gen(function* () {
       const { service, until, stop } = yield* supervised(program("web-on-watch"), {

@@ -11,7 +11,7 @@ import zc.buildout
 
 
 def write(path, text, mode):
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     with open(path, "w") as output:
         output.write(text)
     os.chmod(path, int(mode, 8))
@@ -89,7 +89,8 @@ class Parameters(Part):
         url = connection["server-url"] + "registerComputerPartition?" + urllib.parse.urlencode(query)
         with urllib.request.urlopen(url) as answer:
             partition = ElementTree.fromstring(answer.read()).find("object")
-        parameters = pairs(pairs(partition.find("dictionary"))["_parameter_dict"])
+        # A partition that is free for this master has none: then the wish is somebody else's.
+        parameters = pairs(pairs(partition.find("dictionary")).get("_parameter_dict", ()))
         for key, value in parameters.items():
             if value.tag == "string" and key in options:
                 options[key] = unescaped(value)

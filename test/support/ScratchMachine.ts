@@ -31,7 +31,8 @@ let scratches = 0
 /** Below 65536, where a container's users end. Distinct for concurrent processes as far as there is room. */
 const firstUid = (): number => 20_000 + (process.pid % 620) * 64 + (scratches++ % 4) * identitiesPerScratch
 
-const self = (): Identity => ({ uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 })
+/** Whoever runs the tests. */
+export const self = (): Identity => ({ uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 })
 
 const findLeftovers = (path: string, first: number): ReadonlyArray<string> => {
   const hasUid = (uid: number) => isRoot && uid >= first && uid < first + identitiesPerScratch

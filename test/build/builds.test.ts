@@ -1,0 +1,416 @@
+// The steps around buildout, on real directories, with a buildout that does what the test says.
+import { describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as fs from "node:fs"
+import { expect } from "vitest"
+import { BuildError, checkFreeSpace, toBuildError } from "../../src/build/BuildError.ts"
+import { Buildout, type BuildoutRequest } from "../../src/build/Buildout.ts"
+import { InstanceBuild } from "../../src/build/InstanceBuild.ts"
+import { releaseDirectory, SoftwareBuild } from "../../src/build/SoftwareBuild.ts"
+import { NodeConfig, type NodeConfigShape } from "../../src/config/NodeConfig.ts"
+import { FileError } from "../../src/files/FileError.ts"
+import { inheritedEnvironment } from "../../src/files/machine.ts"
+import { OwnedDirectory } from "../../src/files/OwnedDirectory.ts"
+import { Accounts } from "../../src/process/Accounts.ts"
+import { PrivilegeError } from "../../src/process/privileges.ts"
+import { CommandError } from "../../src/process/Spawner.ts"
+import { Calls, settle } from "../support/Calls.ts"
+import { nodeConfig, release, slappart0 } from "../support/facts.ts"
+import { openBelow, scratchDirectory, stranger } from "../support/scratch.ts"
+import { ScriptedSpawner } from "../support/ScriptedSpawner.ts"
+
+const failed = new BuildError({ reason: "Failed", message: "no such recipe" })
+
+const machine = Effect.fnUntraced(function* (changes: Partial<NodeConfigShape> = {}) {
+  const root = yield* scratchDirectory
+  const config = nodeConfig({
+    softwareRoot: `${root}/software`,
+    instanceRoot: `${root}/instances`,
+    buildout: `${root}/buildout`,
+    ...changes,
+  })
+  const partition = `${config.instanceRoot}/slappart0`
+  fs.mkdirSync(partition, { recursive: true })
+  fs.mkdirSync(config.softwareRoot)
+  fs.chmodSync(partition, 0o750)
+  fs.writeFileSync(config.buildout, "#!/usr/bin/python3\n")
+  for (const path of [config.softwareRoot, partition]) fs.chownSync(path, stranger.uid, stranger.gid)
+  const buildouts = new Calls<BuildoutRequest, void, BuildError>()
+  const spawner = new ScriptedSpawner()
+  const context = yield* Layer.build(
+    Layer.merge(SoftwareBuild.layer, InstanceBuild.layer).pipe(
+      Layer.provide(Layer.succeed(Buildout, Buildout.of({ run: buildouts.call }))),
+      Layer.provide(spawner.layer),
+      Layer.provide(Accounts.layer({ rootCheck: true })),
+      Layer.provide(Layer.succeed(NodeConfig, config)),
+    ),
+  )
+  return {
+    root,
+    config,
+    partition,
+    path: releaseDirectory(config.softwareRoot, release),
+    buildouts,
+    spawner,
+    software: Context.get(context, SoftwareBuild),
+    instances: Context.get(context, InstanceBuild),
+  }
+})
+
+/** A buildout whose bootstrap leaves `bin/buildout`, and whose second step ends as told. */
+const bootstrapping =
+  (path: string, how: Effect.Effect<void, BuildError> = Effect.void) =>
+  (request: BuildoutRequest): Effect.Effect<void, BuildError> =>
+    request.arguments.includes("bootstrap")
+      ? Effect.sync(() => {
+          fs.mkdirSync(`${path}/bin`, { recursive: true })
+          fs.writeFileSync(`${path}/bin/buildout`, "#!/r/python\n")
+        })
+      : how
+
+describe("a software release", () => {
+  it.effect(
+    "is bootstrapped with the configured buildout, then built with its own, as the owner of software_root",
+    () =>
+      Effect.gen(function* () {
+        const { buildouts, config, path, root, software } = yield* machine()
+        buildouts.reply = bootstrapping(path)
+        yield* software.build(release, () => Effect.never)
+        const options = [
+          `buildout:extends-cache=${path}/extends-cache`,
+          `buildout:directory=${path}`,
+          "-N",
+          "-c",
+          `${path}/buildout.cfg`,
+        ]
+        expect(buildouts.inputs).toMatchObject([
+          {
+            script: config.buildout,
+            text: "#!/usr/bin/python3\n",
+            arguments: [...options, "bootstrap"],
+            directory: path,
+          },
+          {
+            script: `${path}/bin/buildout`,
+            text: "#!/r/python\n",
+            arguments: ["-U", ...options],
+            directory: path,
+            home: path,
+          },
+        ])
+        const stats = fs.statSync(path)
+        expect([stats.uid, stats.gid, stats.mode & 0o7777]).toStrictEqual([stranger.uid, stranger.gid, 0o755])
+        expect(fs.readdirSync(path).sort()).toStrictEqual([
+          ".slapgrid-build.log",
+          "bin",
+          "buildout.cfg",
+          "extends-cache",
+        ])
+        expect(openBelow(root)).toStrictEqual([])
+      }),
+  )
+
+  it.effect("skips the bootstrap after an earlier one, and alternates while it fails", () =>
+    Effect.gen(function* () {
+      const { buildouts, path, software } = yield* machine()
+      buildouts.reply = bootstrapping(path, Effect.fail(failed))
+      const steps: Array<number> = []
+      for (let round = 0; round < 4; round++) {
+        const before = buildouts.inputs.length
+        expect(yield* Effect.flip(software.build(release, () => Effect.never))).toBe(failed)
+        steps.push(buildouts.inputs.length - before)
+      }
+      expect(steps).toStrictEqual([2, 1, 2, 1])
+      buildouts.reply = bootstrapping(path)
+      yield* software.build(release, () => Effect.never)
+      expect(fs.existsSync(`${path}/bin/buildout-bootstrap-skipped`)).toBe(false)
+    }),
+  )
+
+  it.effect("keeps what was edited in its buildout.cfg", () =>
+    Effect.gen(function* () {
+      const { buildouts, path, software } = yield* machine()
+      buildouts.reply = bootstrapping(path)
+      yield* software.build(release, () => Effect.never)
+      fs.appendFileSync(`${path}/buildout.cfg`, "# edited\n")
+      yield* software.build(release, () => Effect.never)
+      expect(fs.readFileSync(`${path}/buildout.cfg`, "utf8")).toContain("# edited")
+    }),
+  )
+
+  it.effect("shows the last line of its log while it is built, from this build alone", () =>
+    Effect.gen(function* () {
+      const { buildouts, path, software } = yield* machine()
+      const seen: Array<string> = []
+      buildouts.reply = (request) =>
+        Effect.gen(function* () {
+          yield* settle
+          fs.writeSync(request.log, "one\ntwo\r\n")
+          yield* settle
+          yield* bootstrapping(path)(request)
+        })
+      for (let round = 0; round < 2; round++) {
+        yield* software.build(release, ({ lastLine }) =>
+          Effect.forever(
+            Effect.andThen(
+              Effect.map(lastLine, (line) => seen.push(line)),
+              Effect.yieldNow,
+            ),
+          ),
+        )
+      }
+      expect([...new Set(seen)].sort()).toStrictEqual(["", "two"])
+    }),
+  )
+
+  it.effect("is completed by its mark, and destroyed with everything", () =>
+    Effect.gen(function* () {
+      const { buildouts, path, software } = yield* machine()
+      buildouts.reply = bootstrapping(path)
+      expect(yield* software.isCompleted(release)).toBe(false)
+      yield* software.build(release, () => Effect.never)
+      expect(yield* software.isCompleted(release)).toBe(false)
+      yield* software.complete(release)
+      expect(yield* software.isCompleted(release)).toBe(true)
+      yield* software.destroy(release)
+      yield* software.destroy(release)
+      expect([fs.existsSync(path), yield* software.isCompleted(release)]).toStrictEqual([false, false])
+    }),
+  )
+
+  it.effect("a link in its place is refused before anything runs", () =>
+    Effect.gen(function* () {
+      const { buildouts, path, root, software } = yield* machine()
+      fs.mkdirSync(`${root}/victim`)
+      fs.symlinkSync(`${root}/victim`, path)
+      const error = yield* Effect.flip(software.build(release, () => Effect.never))
+      expect([error.reason, buildouts.inputs, fs.readdirSync(`${root}/victim`)]).toStrictEqual(["Directory", [], []])
+      expect((yield* Effect.flip(software.destroy(release))).reason).toBe("Directory")
+    }),
+  )
+
+  it.effect("is not begun without space", () =>
+    Effect.gen(function* () {
+      const { buildouts, software } = yield* machine({ softwareMinFreeSpace: 1e18 })
+      const error = yield* Effect.flip(software.build(release, () => Effect.never))
+      expect([
+        error.reason,
+        error.message.endsWith("1000000000000 MB required (software_min_free_space)"),
+      ]).toStrictEqual(["NoSpace", true])
+      expect(buildouts.inputs).toStrictEqual([])
+    }),
+  )
+})
+
+describe("an instance", () => {
+  const installing = Effect.fnUntraced(function* (files: Readonly<Record<string, string>>) {
+    const it = yield* machine()
+    for (const [name, text] of Object.entries(files)) {
+      fs.mkdirSync(`${it.path}/bin`, { recursive: true })
+      fs.writeFileSync(`${it.path}/${name}`, text)
+    }
+    it.buildouts.reply = () => Effect.void
+    const directory = yield* OwnedDirectory.open(it.partition)
+    const request = { id: slappart0, software: release, requested: "started", directory, log: 2 } as const
+    return { ...it, directory, install: it.instances.install(request) }
+  })
+  const files = { "instance.cfg": "[buildout]\nparts =\n", "bin/buildout": "#!/r/python\n" }
+
+  it.effect("is installed by the release's buildout from its template", () =>
+    Effect.gen(function* () {
+      const { buildouts, install, partition, path } = yield* installing({ ...files, "template.cfg": "[old]\n" })
+      yield* install
+      expect(buildouts.inputs).toMatchObject([
+        {
+          script: `${path}/bin/buildout`,
+          text: "#!/r/python\n",
+          arguments: ["-U"],
+          directory: partition,
+          home: partition,
+        },
+      ])
+      expect(fs.readlinkSync(`${partition}/software_release`)).toBe(path)
+      const { gid, mode, uid } = fs.statSync(`${partition}/buildout.cfg`)
+      expect([uid, gid, mode & 0o7777]).toStrictEqual([process.geteuid?.(), stranger.gid, 0o640])
+      expect(fs.readFileSync(`${partition}/buildout.cfg`, "utf8")).toMatch(
+        /^\[buildout\]\nparts =\n[^]*partition-id = slappart0\n/,
+      )
+    }),
+  )
+
+  it.effect("an older release calls its template template.cfg", () =>
+    Effect.gen(function* () {
+      const { install, partition } = yield* installing({ "template.cfg": "[old]\n", "bin/buildout": "" })
+      yield* install
+      expect(fs.readFileSync(`${partition}/buildout.cfg`, "utf8")).toContain("[old]")
+    }),
+  )
+
+  it.effect("by a bootstrap script of the release, run as the partition, that leaves sbin/buildout", () =>
+    Effect.gen(function* () {
+      const { buildouts, install, partition, path, spawner } = yield* installing({
+        ...files,
+        "bin/bootstrap2": "#!/r/python -S\n",
+      })
+      spawner.runs.reply = () =>
+        Effect.sync(() => {
+          fs.mkdirSync(`${partition}/sbin`)
+          fs.writeFileSync(`${partition}/sbin/buildout`, "#!/r/own\n")
+        })
+      yield* install
+      expect(spawner.runs.inputs).toMatchObject([
+        { argv: ["/r/python", "-S", `${path}/bin/bootstrap2`], cwd: partition, umask: 0o022 },
+      ])
+      expect(buildouts.inputs).toMatchObject([{ script: `${partition}/sbin/buildout`, text: "#!/r/own\n" }])
+    }),
+  )
+
+  it.effect("by a buildout that is bootstrapped for it, when the release has none", () =>
+    Effect.gen(function* () {
+      const { buildouts, config, install, partition } = yield* installing({ "instance.cfg": "" })
+      buildouts.reply = (request) =>
+        Effect.sync(() => {
+          if (!request.arguments.includes("bootstrap")) return
+          fs.mkdirSync(`${partition}/sbin`)
+          fs.writeFileSync(`${partition}/sbin/buildout`, "#!/r/own\n")
+        })
+      yield* install
+      expect(buildouts.inputs).toMatchObject([
+        { script: config.buildout, arguments: [`buildout:bin-directory=${partition}/sbin`, "bootstrap"] },
+        { script: `${partition}/sbin/buildout`, text: "#!/r/own\n", arguments: ["-U"] },
+      ])
+    }),
+  )
+
+  it.effect.each([
+    ["no release", {}, "NotReady", "is not on this machine"],
+    ["no template", { "bin/buildout": "" }, "Failed", "is not correctly installed: no "],
+    [
+      "several bootstrap scripts",
+      { ...files, "bin/bootstrap": "", "bin/bootstrap-b": "" },
+      "Failed",
+      "more than one bootstrap script: bootstrap, bootstrap-b",
+    ],
+  ] as const)("%s", ([, present, reason, words]) =>
+    Effect.gen(function* () {
+      const { buildouts, install } = yield* installing(present)
+      const error = yield* Effect.flip(install)
+      expect([error.reason, buildouts.inputs]).toStrictEqual([reason, []])
+      expect(error.message).toContain(words)
+    }),
+  )
+
+  it.effect("a partition with another mode than 0750 is refused", () =>
+    Effect.gen(function* () {
+      const { instances, partition } = yield* installing(files)
+      fs.chmodSync(partition, 0o755)
+      const directory = yield* OwnedDirectory.open(partition)
+      const error = yield* Effect.flip(
+        instances.install({ id: slappart0, software: release, requested: "started", directory, log: 2 }),
+      )
+      expect(error.message).toBe(`${partition} has mode 0755, but a partition must have 0750: chmod 0750 ${partition}`)
+    }),
+  )
+
+  it.effect("its destroy script is run when there is one", () =>
+    Effect.gen(function* () {
+      const { directory, instances, partition, spawner } = yield* installing(files)
+      yield* instances.runDestroyScript(directory, 2)
+      expect(spawner.runs.inputs).toStrictEqual([])
+      fs.mkdirSync(`${partition}/sbin`)
+      fs.writeFileSync(`${partition}/sbin/destroy`, "")
+      spawner.runs.reply = () => Effect.void
+      yield* instances.runDestroyScript(directory, 2)
+      expect(spawner.runs.inputs).toMatchObject([{ argv: [`${partition}/sbin/destroy`], cwd: partition }])
+    }),
+  )
+})
+
+describe("a cold buildout", () => {
+  const cold = Effect.gen(function* () {
+    const root = yield* scratchDirectory
+    const spawner = new ScriptedSpawner()
+    const buildout = Context.get(yield* Layer.build(Layer.provide(Buildout.layerCold, spawner.layer)), Buildout)
+    const log = yield* Effect.acquireRelease(
+      Effect.sync(() => fs.openSync(`${root}/log`, "a+")),
+      (fd) => Effect.sync(() => fs.closeSync(fd)),
+    )
+    fs.writeSync(log, "of an earlier run\n")
+    const request: BuildoutRequest = {
+      script: "/r/bin/buildout",
+      text: "#!/r/python\n",
+      arguments: ["-U"],
+      directory: "/r",
+      home: "/home",
+      credentials: undefined,
+      instanceRoot: "/i",
+      log,
+      timeout: 5000,
+    }
+    return { spawner, log, run: buildout.run(request) }
+  })
+  const error = (reason: CommandError["reason"], message: string) =>
+    Effect.fail(new CommandError({ command: "x", reason, message }))
+
+  it.effect("runs the script by its interpreter in a clean environment", () =>
+    Effect.gen(function* () {
+      const { log, run, spawner } = yield* cold
+      spawner.runs.reply = () => Effect.void
+      yield* run
+      expect(spawner.runs.inputs).toStrictEqual([
+        {
+          argv: ["/r/python", "/r/bin/buildout", "-U"],
+          cwd: "/r",
+          env: { ...inheritedEnvironment(), HOME: "/home", PYTHONNOUSERSITE: "true", SLAPGRID_INSTANCE_ROOT: "/i" },
+          credentials: undefined,
+          umask: 0o027,
+          output: log,
+          timeout: 5000,
+        },
+      ])
+    }),
+  )
+
+  it.effect.each([
+    [
+      "its own failure: the end of its output is the cause",
+      "Failed",
+      "/r/python: exit status 1",
+      "Error: no part\n\n",
+      "/r/bin/buildout failed (exit status 1) in /r:\nError: no part",
+    ],
+    ["without output", "Failed", "/r/python: exit status 1", "", "/r/bin/buildout failed (exit status 1) in /r"],
+    ["a time-out", "TimedOut", "it took too long", "so far\n", "/r/bin/buildout in /r:\nso far\nit took too long"],
+    ["not started", "NotStarted", "no such file", "", "/r/bin/buildout in /r: no such file"],
+  ] as const)("%s", ([, reason, words, output, message]) =>
+    Effect.gen(function* () {
+      const { log, run, spawner } = yield* cold
+      spawner.runs.reply = () => {
+        fs.writeSync(log, output)
+        return error(reason, words)
+      }
+      expect((yield* Effect.flip(run)).message).toBe(message)
+    }),
+  )
+})
+
+describe("BuildError", () => {
+  it.each([
+    [failed, "Failed"],
+    [new FileError({ path: "x", operation: "write", reason: "NoSpace", message: "m" }), "NoSpace"],
+    [new FileError({ path: "x", operation: "write", reason: "Unsafe", message: "m" }), "Directory"],
+    [new PrivilegeError({ message: "m" }), "Directory"],
+    [new CommandError({ command: "x", reason: "TimedOut", message: "m" }), "Failed"],
+  ] as const)("%#", (error, reason) => {
+    expect(toBuildError(error)).toMatchObject({ reason, message: error.message })
+  })
+
+  it.effect("enough space is none", () =>
+    Effect.gen(function* () {
+      yield* checkFreeSpace("/", 1, "x")
+      expect((yield* Effect.flip(checkFreeSpace("/none", 1, "x")))._tag).toBe("FileError")
+    }),
+  )
+})

@@ -1,0 +1,222 @@
+// What the command line prints and takes: pure functions.
+import { describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import { expect } from "vitest"
+import { CommandFailure, exitStatus, toFailure } from "../../src/cli/exit.ts"
+import { formatJson, formatText, loggingTo, type LogEvent } from "../../src/cli/logging.ts"
+import { normalizeFlags } from "../../src/cli/options.ts"
+import { age, renderStatus } from "../../src/cli/status.ts"
+import { table } from "../../src/cli/table.ts"
+import { exited } from "../../src/domain/ExitStatus.ts"
+import type { NodeStatus } from "../../src/domain/NodeStatus.ts"
+import { AlreadyRunning } from "../../src/process/AgentLock.ts"
+import { computerId, release, slappart0 } from "../support/facts.ts"
+
+describe("age", () => {
+  it.each([
+    [-5, "0 s"],
+    [0, "0 s"],
+    [119_499, "119 s"],
+    [120_000, "2 min"],
+    [7_199_000, "120 min"],
+    [7_200_000, "2 h"],
+    [172_799_000, "48 h"],
+    [172_800_000, "2 d"],
+    [1e12, "11574 d"],
+  ])("%d ms: %s", (milliseconds, text) => {
+    expect(age(milliseconds)).toBe(text)
+  })
+})
+
+describe("table", () => {
+  it.each([
+    ["only a head", ["A", "BB"], [], "A  BB"],
+    [
+      "aligned, without spaces at line ends",
+      ["A", "B"],
+      [
+        ["long", ""],
+        ["x", "y"],
+      ],
+      "A     B\nlong\nx     y",
+    ],
+    ["short and long rows", ["A", "B"], [["x"], ["x", "y", "z"]], "A  B\nx\nx  y  z"],
+  ] as const)("%s", (_, head, rows, text) => {
+    expect(table(head, rows)).toBe(text)
+  })
+})
+
+describe("normalizeFlags", () => {
+  it.each([
+    [["--instance_root=/a_b=c_d"], ["--instance-root=/a_b=c_d"]],
+    [
+      ["--instance_root", "/a_b"],
+      ["--instance-root", "/a_b"],
+    ],
+    [
+      ["status", "--json", "-c_d", "a_b"],
+      ["status", "--json", "-c_d", "a_b"],
+    ],
+    [
+      ["--a_b", "--", "--c_d"],
+      ["--a-b", "--", "--c_d"],
+    ],
+    [[], []],
+  ])("%j", (args, normal) => {
+    expect(normalizeFlags(args)).toStrictEqual(normal)
+  })
+})
+
+describe("failures", () => {
+  it("have the reference's exit statuses", () => {
+    const running = new AlreadyRunning({ instanceRoot: "/i", message: "stop it first" })
+    expect(toFailure(running)).toMatchObject({ status: 10, message: "stop it first" })
+    expect(toFailure({ _tag: "ConfigError", message: "x" })).toMatchObject({ status: 1, message: "x" })
+    const own = new CommandFailure({ status: exitStatus.notRoot, message: "not root" })
+    expect([toFailure(own), own.status]).toStrictEqual([own, 5])
+  })
+})
+
+const event = (changes: Partial<LogEvent> = {}): LogEvent => ({
+  date: new Date(0),
+  level: "Info",
+  actor: "node",
+  message: "hello",
+  ...changes,
+})
+
+describe("log lines", () => {
+  it("have time, level and actor", () => {
+    expect(formatText(event(), false)).toBe("1970-01-01T00:00:00.000Z INFO  node: hello")
+  })
+
+  it.each([
+    ["a second line cannot pass for one of ours", "a\n1970-01-01T00:00:00.000Z INFO  node: b", "\n    1970"],
+    ["nor a carriage return", "a\rb", "a\\x0db"],
+    ["no terminal is steered", "\u001b[2J\u009b31m", "\\x1b[2J\\x9b31m"],
+  ])("%s", (_, message, part) => {
+    const text = formatText(event({ message }), false)
+    expect(text).toContain(part)
+    expect(
+      text
+        .split("\n")
+        .slice(1)
+        .every((line) => line.startsWith("    ")),
+    ).toBe(true)
+  })
+
+  it("colours stand around the level alone", () => {
+    expect(formatText(event({ level: "Error" }), true)).toBe(
+      "1970-01-01T00:00:00.000Z \u001b[31mERROR\u001b[0m node: hello",
+    )
+    expect(formatText(event(), true)).not.toContain("\u001b")
+  })
+
+  it("JSON is one line whatever the message holds", () => {
+    const text = formatJson(event({ level: "Warn", message: 'a\n\u001b"b"' }))
+    expect(text).not.toContain("\n")
+    expect(JSON.parse(text)).toStrictEqual({
+      time: "1970-01-01T00:00:00.000Z",
+      level: "warn",
+      actor: "node",
+      message: 'a\n\u001b"b"',
+    })
+  })
+
+  it.effect("the sink gets actor, level, all words and the cause", () =>
+    Effect.gen(function* () {
+      const events: Array<LogEvent> = []
+      yield* Effect.gen(function* () {
+        yield* Effect.logInfo("a", { b: 1 })
+        yield* Effect.annotateLogs(Effect.logError("broken", Cause.die(new Error("why"))), { actor: "software x" })
+      }).pipe(Effect.provide(loggingTo((one) => events.push(one))))
+      expect(events.map(({ actor, level }) => [actor, level])).toStrictEqual([
+        ["node", "Info"],
+        ["software x", "Error"],
+      ])
+      expect(events[0]?.message).toBe('a {"b":1}')
+      expect(events[1]?.message).toMatch(/^broken\n[^]*why/)
+    }),
+  )
+})
+
+const now = 1_000_000
+const status: NodeStatus = {
+  computer: computerId,
+  pid: 42,
+  startedAt: now - 60_000,
+  sync: { lastSuccess: now - 5000, error: undefined },
+  software: [
+    {
+      url: release,
+      requested: "available",
+      state: "building",
+      since: now - 10_000,
+      lastLine: "Installing \u001b[1mpart",
+      error: undefined,
+    },
+  ],
+  partitions: [
+    {
+      id: slappart0,
+      requested: "started",
+      software: release,
+      state: "failed",
+      since: now - 3000,
+      waitingFor: "it failed and is tried again",
+      error: "bin/buildout failed:\n  File x\nError: no such part\n",
+      services: [
+        {
+          name: "web-on-watch",
+          kind: "service",
+          state: "backoff",
+          pid: undefined,
+          since: undefined,
+          restarts: 3,
+          lastExit: exited(1),
+          error: undefined,
+        },
+        {
+          name: "db-on-watch",
+          kind: "service",
+          state: "running",
+          pid: 4711,
+          since: now - 7000,
+          restarts: 0,
+          lastExit: undefined,
+          error: undefined,
+        },
+      ],
+    },
+  ],
+}
+
+describe("renderStatus", () => {
+  it("is short and aligned, an error by its last line, and without control characters", () => {
+    expect(renderStatus(status, now).split("\n")).toStrictEqual([
+      "computer COMP-1, agent pid 42, up 60 s, last sync 5 s ago",
+      "",
+      "SOFTWARE RELEASE                  WANTED     STATE     SINCE  LAST LINE OR ERROR",
+      "https://example.com/software.cfg  available  building  10 s   Installing \\x1b[1mpart",
+      "",
+      "PARTITION  WANTED   STATE   SINCE  ERROR",
+      "slappart0  started  failed  3 s    Error: no such part",
+      "",
+      "SERVICE                 STATE    PID   UPTIME  RESTARTS  LAST END",
+      "slappart0:web-on-watch  backoff                3         exit status 1",
+      "slappart0:db-on-watch   running  4711  7 s     0",
+    ])
+  })
+
+  it("a master that never answered", () => {
+    const lines = renderStatus(
+      { ...status, sync: { lastSuccess: undefined, error: "it is away\ntry later" }, software: [], partitions: [] },
+      now,
+    ).split("\n")
+    expect(lines.slice(0, 2)).toStrictEqual([
+      "computer COMP-1, agent pid 42, up 60 s, last sync never",
+      "master: it is away",
+    ])
+  })
+})

@@ -1,0 +1,181 @@
+// Both ends of the control socket, over a real one.
+import { describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Queue from "effect/Queue"
+import * as fs from "node:fs"
+import { createServer } from "node:net"
+import { once } from "node:events"
+import { expect } from "vitest"
+import { Agent, request } from "undici"
+import { NodeConfig } from "../../src/config/NodeConfig.ts"
+import { getStatus } from "../../src/control/ControlClient.ts"
+import { ControlServer } from "../../src/control/ControlServer.ts"
+import { MasterSync, type Update } from "../../src/desired/MasterSync.ts"
+import { StatusBoard } from "../../src/report/StatusBoard.ts"
+import { Inbox } from "../support/Calls.ts"
+import { nodeConfig } from "../support/facts.ts"
+import { openBelow, scratchDirectory } from "../support/scratch.ts"
+
+const layer = (root: string, syncs = new Inbox<void>()) =>
+  Layer.unwrap(
+    Effect.gen(function* () {
+      const updates = yield* Queue.sliding<Update>(1)
+      const sync = MasterSync.of({ updates, syncNow: Effect.sync(() => syncs.push(undefined)) })
+      return ControlServer.layer(`${root}/var/run/slapgrid`).pipe(
+        Layer.provideMerge(StatusBoard.layer),
+        Layer.provide(Layer.succeed(MasterSync, sync)),
+        Layer.provide(Layer.succeed(NodeConfig, nodeConfig({ instanceRoot: root }))),
+      )
+    }),
+  )
+
+const rootOf = (name: string) =>
+  Effect.map(scratchDirectory, (scratch) => {
+    const root = `${scratch}/${name}`
+    fs.mkdirSync(`${root}/var/run/slapgrid`, { recursive: true, mode: 0o700 })
+    return root
+  })
+
+const call = (root: string, method: "GET" | "POST" | "DELETE", route: string) =>
+  Effect.promise(async () => {
+    const agent = new Agent({ connect: { socketPath: `${root}/var/run/slapgrid/control.sock` } })
+    const { body, headers, statusCode } = await request(`http://x${route}`, { method, dispatcher: agent })
+    const answer = { status: statusCode, type: headers["content-type"], body: await body.json() }
+    await agent.close()
+    return answer
+  })
+
+describe("calls", () => {
+  it.effect("status, sync, and nothing else", () =>
+    Effect.gen(function* () {
+      const root = yield* rootOf("i")
+      const syncs = new Inbox<void>()
+      yield* Layer.build(layer(root, syncs))
+      expect(yield* call(root, "GET", "/status")).toMatchObject({
+        status: 200,
+        type: "application/json",
+        body: { computer: "COMP-1", pid: process.pid, partitions: [] },
+      })
+      expect(yield* call(root, "POST", "/sync")).toMatchObject({ status: 200, body: {} })
+      yield* syncs.take
+      for (const [method, route] of [
+        ["GET", "/"],
+        ["GET", "/sync"],
+        ["POST", "/status"],
+        ["DELETE", "/status"],
+        ["GET", "/status?x"],
+        ["GET", "/__proto__"],
+        ["GET", "/constructor"],
+      ] as const) {
+        expect(yield* call(root, method, route)).toMatchObject({
+          status: 404,
+          body: { error: `no such call: ${method} ${route}` },
+        })
+      }
+    }),
+  )
+
+  it.effect("the socket is for its user alone, and gone with the server", () =>
+    Effect.gen(function* () {
+      const root = yield* rootOf("i")
+      const path = `${root}/var/run/slapgrid/control.sock`
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          yield* Layer.build(layer(root))
+          expect(fs.statSync(path).mode & 0o777).toBe(0o600)
+        }),
+      )
+      expect([fs.existsSync(path), openBelow(root)]).toStrictEqual([false, []])
+    }),
+  )
+})
+
+describe("the client", () => {
+  it.effect("reads the status, also where the path is longer than a socket's may be", () =>
+    Effect.gen(function* () {
+      const root = yield* rootOf("instances-".repeat(15))
+      yield* Layer.build(layer(root))
+      expect((yield* getStatus(root)).computer).toBe("COMP-1")
+      expect(openBelow(root)).toStrictEqual([])
+    }),
+  )
+
+  it.effect("says what to do when nobody runs: no directory, no socket, or a dead agent's", () =>
+    Effect.gen(function* () {
+      const root = yield* rootOf("i")
+      const words = "no slapgrid is running there"
+      expect((yield* Effect.flip(getStatus(`${root}/none`))).message).toContain(words)
+      expect((yield* Effect.flip(getStatus(root))).message).toContain(words)
+      const stale = yield* staleSocket(root)
+      expect((yield* Effect.flip(getStatus(root))).message).toContain(words)
+      expect([fs.existsSync(stale), openBelow(root)]).toStrictEqual([true, []])
+    }),
+  )
+
+  it.effect("whatever else answers is told", () =>
+    Effect.gen(function* () {
+      const root = yield* rootOf("i")
+      const path = `${root}/var/run/slapgrid/control.sock`
+      const server = createServer((socket) => socket.end("nonsense"))
+      server.listen(path)
+      yield* Effect.promise(() => once(server, "listening"))
+      yield* Effect.addFinalizer(() => Effect.sync(() => server.close()))
+      expect((yield* Effect.flip(getStatus(root))).message).toContain(`${path} does not answer: `)
+      expect(openBelow(root)).toStrictEqual([])
+    }),
+  )
+})
+
+/** A socket whose listener died without removing it. */
+const staleSocket = (root: string) =>
+  Effect.promise(async () => {
+    const directory = `${root}/var/run/slapgrid`
+    const server = createServer()
+    server.listen(`${directory}/other.sock`)
+    await once(server, "listening")
+    fs.renameSync(`${directory}/other.sock`, `${directory}/control.sock`)
+    server.close()
+    return `${directory}/control.sock`
+  })
+
+describe("the server", () => {
+  it.effect("takes the place of a dead agent's socket", () =>
+    Effect.gen(function* () {
+      const root = yield* rootOf("i")
+      yield* staleSocket(root)
+      yield* Layer.build(layer(root))
+      expect((yield* getStatus(root)).computer).toBe("COMP-1")
+    }),
+  )
+
+  it.effect.each([
+    ["has no directory", (directory: string) => fs.rmdirSync(directory)],
+    ["finds a directory in its place", (directory: string) => fs.mkdirSync(`${directory}/control.sock`)],
+  ] as const)("that %s says so and leaves nothing open", ([, spoil]) =>
+    Effect.gen(function* () {
+      const root = yield* rootOf("i")
+      spoil(`${root}/var/run/slapgrid`)
+      const error = yield* Effect.flip(Effect.scoped(Layer.build(layer(root))))
+      expect(error.message).toContain(`cannot listen on ${root}/var/run/slapgrid/control.sock`)
+      expect(openBelow(root)).toStrictEqual([])
+    }),
+  )
+
+  it.effect("ends although a client holds its connection open", () =>
+    Effect.gen(function* () {
+      const root = yield* rootOf("i")
+      const agent = new Agent({ connect: { socketPath: `${root}/var/run/slapgrid/control.sock` } })
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          yield* Layer.build(layer(root))
+          yield* Effect.promise(async () => {
+            const { body } = await request("http://x/status", { dispatcher: agent })
+            await body.dump()
+          })
+        }),
+      )
+      yield* Effect.promise(() => agent.destroy())
+    }),
+  )
+})

@@ -1,0 +1,136 @@
+import { describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { execFileSync } from "node:child_process"
+import * as fs from "node:fs"
+import { expect, vi } from "vitest"
+import { openFifo } from "../../src/files/fifo.ts"
+import { errnoOf, FileError, fromErrno } from "../../src/files/FileError.ts"
+import { freeSpace, inheritedEnvironment, makeOwnedDirectory, md5Hex, readEnd } from "../../src/files/machine.ts"
+import { openBelow, scratchDirectory, stranger } from "../support/scratch.ts"
+
+it("md5Hex is that of the UTF-8 bytes, as the reference's", () => {
+  expect(md5Hex("https://é/software.cfg")).toBe(
+    execFileSync("md5sum", { input: "https://é/software.cfg", encoding: "utf8" }).slice(0, 32),
+  )
+})
+
+describe("readEnd", () => {
+  it.effect.each([
+    [0, 100, "one\ntwö"],
+    [4, 100, "twö"],
+    [0, 4, "twö"],
+    [0, 1, "\uFFFD"],
+    [8, 100, ""],
+    [100, 100, ""],
+  ] as const)("from %d, at most %d bytes", ([from, limit, text]) =>
+    Effect.gen(function* () {
+      const root = yield* scratchDirectory
+      fs.writeFileSync(`${root}/log`, "one\ntwö")
+      const fd = fs.openSync(`${root}/log`, "r")
+      expect(yield* readEnd(fd, from, limit)).toBe(text)
+      fs.closeSync(fd)
+    }),
+  )
+})
+
+describe("makeOwnedDirectory", () => {
+  it.effect("gives owner and mode, and leaves one that is there", () =>
+    Effect.gen(function* () {
+      const root = yield* scratchDirectory
+      yield* makeOwnedDirectory(`${root}/x`, 0o755, stranger)
+      const { gid, mode, uid } = fs.statSync(`${root}/x`)
+      expect([uid, gid, mode & 0o7777]).toStrictEqual([stranger.uid, stranger.gid, 0o755])
+      fs.chmodSync(`${root}/x`, 0o700)
+      yield* makeOwnedDirectory(`${root}/x`, 0o755, stranger)
+      expect(fs.statSync(`${root}/x`).mode & 0o7777).toBe(0o700)
+      expect(openBelow(root)).toStrictEqual([])
+    }),
+  )
+
+  it.effect("a dangling link in its place is refused, and nothing is made where it leads", () =>
+    Effect.gen(function* () {
+      const root = yield* scratchDirectory
+      fs.symlinkSync(`${root}/elsewhere`, `${root}/x`)
+      yield* Effect.flip(makeOwnedDirectory(`${root}/x`, 0o755, stranger))
+      expect(fs.existsSync(`${root}/elsewhere`)).toBe(false)
+    }),
+  )
+})
+
+describe("openFifo", () => {
+  it.effect("has no name, and is no end of file for its reader", () =>
+    Effect.gen(function* () {
+      const root = yield* scratchDirectory
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const fd = yield* openFifo(root)
+          expect(fs.readdirSync(root)).toStrictEqual([])
+          // A reader that gives up by itself, because nothing comes.
+          expect(() => execFileSync("timeout", ["0.2", "cat"], { stdio: [fd, "pipe", "inherit"] })).toThrow(
+            expect.objectContaining({ status: 124 }),
+          )
+        }),
+      )
+      expect(openBelow(root)).toStrictEqual([])
+    }),
+  )
+
+  it.effect("fails in words where it cannot be made", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(Effect.scoped(openFifo("/none")))
+      expect(error.message).toContain("cannot make FIFO /none/stdin-")
+    }),
+  )
+})
+
+it("children inherit the path, locale, time zone and proxies, and nothing else", () => {
+  for (const [name, value] of Object.entries({
+    PATH: "/p",
+    LC_ALL: "C",
+    TZ: "UTC",
+    https_proxy: "h",
+    NO_PROXY: "n",
+    PYTHONPATH: "x",
+    LANG: "x",
+    SECRET: "x",
+    MY_PROXY: "x",
+  })) {
+    vi.stubEnv(name, value)
+  }
+  const inherited = inheritedEnvironment()
+  vi.unstubAllEnvs()
+  expect(inherited).toMatchObject({ PATH: "/p", LC_ALL: "C", TZ: "UTC", https_proxy: "h", NO_PROXY: "n" })
+  for (const name of ["PYTHONPATH", "LANG", "SECRET", "MY_PROXY", "HOME"]) expect(inherited).not.toHaveProperty(name)
+})
+
+it.effect("freeSpace is what is left, or an error with the path", () =>
+  Effect.gen(function* () {
+    expect(yield* freeSpace("/")).toBeGreaterThan(0)
+    expect((yield* Effect.flip(freeSpace("/none"))).message).toContain("/none")
+  }),
+)
+
+describe("fromErrno", () => {
+  it.each([
+    ["ENOENT", "NotFound"],
+    ["ELOOP", "Unsafe"],
+    ["ENXIO", "Unsafe"],
+    ["ENOTDIR", "Unsafe"],
+    ["ENOSPC", "NoSpace"],
+    ["EDQUOT", "NoSpace"],
+    ["EACCES", "Failed"],
+  ])("%s is %s", (code, reason) => {
+    const cause = Object.assign(new Error("x"), { code })
+    expect(fromErrno("read", "/x", cause)).toMatchObject({ reason, message: `cannot read /x: ${code}` })
+    expect(errnoOf(cause)).toBe(code)
+  })
+
+  it("a FileError stays itself, anything else is told as it is", () => {
+    const error = new FileError({ path: "/x", operation: "read", reason: "Unsafe", message: "m" })
+    expect(fromErrno("write", "/y", error)).toBe(error)
+    expect(fromErrno("read", "/x", new Error("odd"))).toMatchObject({
+      reason: "Failed",
+      message: "cannot read /x: Error: odd",
+    })
+  })
+})

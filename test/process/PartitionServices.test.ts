@@ -1,0 +1,96 @@
+// What a partition's program gets: its user, environment, log and standard input, each opened for its start alone.
+import { it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as fs from "node:fs"
+import { expect } from "vitest"
+import { NodeConfig } from "../../src/config/NodeConfig.ts"
+import type { ServiceSpec } from "../../src/domain/ServiceSpec.ts"
+import { OwnedDirectory } from "../../src/files/OwnedDirectory.ts"
+import { Accounts } from "../../src/process/Accounts.ts"
+import { PartitionServices } from "../../src/process/PartitionServices.ts"
+import { settle, Watch } from "../support/Calls.ts"
+import { nodeConfig, slappart0 } from "../support/facts.ts"
+import { isRoot, openBelow, scratchDirectory, stranger } from "../support/scratch.ts"
+import { ScriptedSpawner } from "../support/ScriptedSpawner.ts"
+
+const node = Effect.gen(function* () {
+  const root = yield* scratchDirectory
+  const path = `${root}/slappart0`
+  fs.mkdirSync(`${path}/etc/service`, { recursive: true })
+  fs.writeFileSync(`${path}/etc/service/web`, "#!/bin/sh\n", { mode: 0o755 })
+  fs.chownSync(path, stranger.uid, stranger.gid)
+  fs.mkdirSync(`${root}/var/run/slapgrid`, { recursive: true })
+  const spawner = new ScriptedSpawner()
+  const context = yield* Layer.build(
+    PartitionServices.layer.pipe(
+      Layer.provide(spawner.layer),
+      Layer.provide(Accounts.layer({ rootCheck: true })),
+      Layer.provide(Layer.succeed(NodeConfig, nodeConfig({ instanceRoot: root, softwareRoot: root }))),
+    ),
+  )
+  const services = Context.get(context, PartitionServices)
+  const directory = yield* OwnedDirectory.open(path)
+  const alarms: Array<ServiceSpec> = []
+  const watch = new Watch()
+  const makeGroup = services.group({
+    id: slappart0,
+    onChange: watch.changed,
+    onAlarm: (spec) => Effect.sync(() => void alarms.push(spec)),
+  })
+  return { root, path, spawner, services, directory, watch, alarms, makeGroup }
+})
+
+it.effect("the programs of a partition run as its owner, with the reference's environment, log and input", () =>
+  Effect.gen(function* () {
+    const { directory, makeGroup, path, root, services, spawner } = yield* node
+    yield* Effect.scoped(
+      Effect.gen(function* () {
+        const group = yield* makeGroup
+        yield* group.apply(yield* services.programsOf(slappart0, directory), false)
+        const { command } = yield* spawner.next
+        yield* settle
+        expect(command).toMatchObject({
+          path: `${path}/etc/service/web`,
+          cwd: path,
+          env: { SUPERVISOR_GROUP_NAME: "slappart0", SUPERVISOR_SERVER_URL: `unix://${root}/sv.sock` },
+        })
+        expect(command.credentials?.uid).toBe(isRoot ? stranger.uid : undefined)
+        // The log is closed again, the input is one FIFO without a name.
+        expect(openBelow(path)).toStrictEqual([])
+        expect(openBelow(root)).toHaveLength(1)
+        expect(fs.fstatSync(command.input).isFIFO()).toBe(true)
+        expect(fs.readdirSync(`${root}/var/run/slapgrid`)).toStrictEqual([])
+        const { mode, uid } = fs.statSync(`${path}/.slappart0_web.log`)
+        expect([uid, mode & 0o777]).toStrictEqual([stranger.uid, 0o600])
+      }),
+    )
+    expect([spawner.living, openBelow(root)]).toStrictEqual([[], []])
+  }),
+)
+
+it.effect("a program whose log was planted is not started, raises its alarm and tells why", () =>
+  Effect.gen(function* () {
+    const { alarms, directory, makeGroup, path, services, spawner, watch } = yield* node
+    fs.symlinkSync("/etc/passwd", `${path}/.slappart0_web.log`)
+    const group = yield* makeGroup
+    yield* group.apply(yield* services.programsOf(slappart0, directory), false)
+    yield* watch.until(() => alarms.length > 0)
+    expect(group.status()[0]?.error).toBe(`cannot open log ${path}/.slappart0_web.log: ELOOP`)
+    expect(spawner.processes).toStrictEqual([])
+  }),
+)
+
+it.effect.runIf(isRoot)("nothing of a partition that has become root's is started", () =>
+  Effect.gen(function* () {
+    const { alarms, directory, makeGroup, path, services, spawner, watch } = yield* node
+    const group = yield* makeGroup
+    const specs = yield* services.programsOf(slappart0, directory)
+    fs.chownSync(path, 0, 0)
+    yield* group.apply(specs, false)
+    yield* watch.until(() => alarms.length > 0)
+    expect(group.status()[0]?.error).toContain("nothing is run as root")
+    expect(spawner.processes).toStrictEqual([])
+  }),
+)
