@@ -82,6 +82,7 @@ export class PartitionServices extends Context.Service<
         return yield* makeServiceGroup({
           inherited,
           isLeaving,
+          forget: (spec) => inheritances.remember(spec, undefined),
           endRest: Effect.suspend(() =>
             containment.endOwner(id, { except: new Set(), uid: ownUid(config.instanceRoot, id) }),
           ),

@@ -112,6 +112,8 @@ const launch = (label: string, options: Launch): Effect.Effect<ServiceProcess, C
     }
     const pid = child.pid
     if (pid === undefined) return void child.once("error", failed)
+    // The agent's life does not hang on its services: it may leave them.
+    child.unref()
     registerGroup(pid, options.enclosure.cgroup)
     const ended = Deferred.makeUnsafe<ExitStatus>()
     child.once("exit", (code, signal) => {

@@ -14,6 +14,7 @@ import { FileError } from "../../src/files/FileError.ts"
 import { inheritedEnvironment } from "../../src/files/machine.ts"
 import { OwnedDirectory } from "../../src/files/OwnedDirectory.ts"
 import { Accounts } from "../../src/process/Accounts.ts"
+import { Containment, sessionEnclosure } from "../../src/process/containment/Containment.ts"
 import { PrivilegeError } from "../../src/process/privileges.ts"
 import { CommandError } from "../../src/process/Spawner.ts"
 import { Calls, settle } from "../support/Calls.ts"
@@ -44,6 +45,7 @@ const machine = Effect.fnUntraced(function* (changes: Partial<NodeConfigShape> =
       Layer.provide(Layer.succeed(Buildout, Buildout.of({ run: buildouts.call }))),
       Layer.provide(spawner.layer),
       Layer.provide(Accounts.layer({ rootCheck: true })),
+      Layer.provide(Containment.layerSession),
       Layer.provide(Layer.succeed(NodeConfig, config)),
     ),
   )
@@ -317,12 +319,12 @@ describe("an instance", () => {
   it.effect("its destroy script is run when there is one", () =>
     Effect.gen(function* () {
       const { directory, instances, partition, spawner } = yield* installing(files)
-      yield* instances.runDestroyScript(directory, 2)
+      yield* instances.runDestroyScript(slappart0, directory, 2)
       expect(spawner.runs.inputs).toStrictEqual([])
       fs.mkdirSync(`${partition}/sbin`)
       fs.writeFileSync(`${partition}/sbin/destroy`, "")
       spawner.runs.reply = () => Effect.void
-      yield* instances.runDestroyScript(directory, 2)
+      yield* instances.runDestroyScript(slappart0, directory, 2)
       expect(spawner.runs.inputs).toMatchObject([{ argv: [`${partition}/sbin/destroy`], cwd: partition }])
     }),
   )
@@ -346,6 +348,7 @@ describe("a cold buildout", () => {
       home: "/home",
       credentials: undefined,
       instanceRoot: "/i",
+      enclosure: sessionEnclosure,
       log,
       timeout: 5000,
     }
@@ -368,6 +371,7 @@ describe("a cold buildout", () => {
           umask: 0o027,
           output: log,
           timeout: 5000,
+          enclosure: sessionEnclosure,
         },
       ])
     }),

@@ -146,6 +146,7 @@ const status: NodeStatus = {
   computer: computerId,
   pid: 42,
   startedAt: now - 60_000,
+  containment: "cgroup",
   sync: { lastSuccess: now - 5000, error: undefined },
   software: [
     {

@@ -12,6 +12,7 @@ import { NodeConfig } from "../../src/config/NodeConfig.ts"
 import { getStatus } from "../../src/control/ControlClient.ts"
 import { ControlServer } from "../../src/control/ControlServer.ts"
 import { MasterSync, type Update } from "../../src/desired/MasterSync.ts"
+import { Departure } from "../../src/process/Departure.ts"
 import { StatusBoard } from "../../src/report/StatusBoard.ts"
 import { Inbox } from "../support/Calls.ts"
 import { nodeConfig } from "../support/facts.ts"
@@ -25,6 +26,7 @@ const layer = (root: string, syncs = new Inbox<void>()) =>
       return ControlServer.layer(`${root}/var/run/slapgrid`).pipe(
         Layer.provideMerge(StatusBoard.layer),
         Layer.provide(Layer.succeed(MasterSync, sync)),
+        Layer.provide(Departure.layer),
         Layer.provide(Layer.succeed(NodeConfig, nodeConfig({ instanceRoot: root }))),
       )
     }),

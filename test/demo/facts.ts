@@ -47,6 +47,7 @@ export const node = (changes: Partial<NodeStatus> = {}): NodeStatus => ({
   computer: Schema.decodeSync(ComputerId)("COMP-DEMO"),
   pid: 1,
   startedAt: start,
+  containment: "cgroup",
   sync: { lastSuccess: start, error: undefined },
   software: [software()],
   partitions: [],

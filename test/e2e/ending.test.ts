@@ -51,7 +51,7 @@ const checkNothingLeft = (node: TestNode): void => {
   const hasUid = (uid: number) => uids.has(uid) && uid !== process.geteuid?.()
   assert.deepStrictEqual(belongingTo({ path: node.scratch.path, hasUid }), [])
   assert.deepStrictEqual(socketsBelow(node.scratch.path), [])
-  assert.deepStrictEqual(readdirSync(`${node.instanceRoot}/var/run/slapgrid`), ["lock"])
+  assert.deepStrictEqual(readdirSync(`${node.instanceRoot}/var/run/slapgrid`), ["lock", "services"])
 }
 
 /** Waits until the agent has started what an earlier one had installed. */
@@ -88,6 +88,7 @@ layer(Node.layer, live)("the agent", (it) => {
         assert.deepStrictEqual(yield* endOf(agent, signal), { code, signal: null })
         for (const pid of pids) assert.isFalse(isAlive(pid))
         checkNothingLeft(node)
+        assert.deepStrictEqual(readdirSync(`${node.instanceRoot}/var/run/slapgrid/services`), [])
       }),
   )
 

@@ -9,6 +9,11 @@ import { NodeConfig } from "../../src/config/NodeConfig.ts"
 import type { ServiceSpec } from "../../src/domain/ServiceSpec.ts"
 import { OwnedDirectory } from "../../src/files/OwnedDirectory.ts"
 import { Accounts } from "../../src/process/Accounts.ts"
+import { AdoptedProcesses } from "../../src/process/AdoptedProcesses.ts"
+import { AgentLock } from "../../src/process/AgentLock.ts"
+import { Containment } from "../../src/process/containment/Containment.ts"
+import { Departure } from "../../src/process/Departure.ts"
+import { Inheritances } from "../../src/process/Inheritances.ts"
 import { PartitionServices } from "../../src/process/PartitionServices.ts"
 import { settle, Watch } from "../support/Calls.ts"
 import { nodeConfig, slappart0 } from "../support/facts.ts"
@@ -21,12 +26,13 @@ const node = Effect.gen(function* () {
   fs.mkdirSync(`${path}/etc/service`, { recursive: true })
   fs.writeFileSync(`${path}/etc/service/web`, "#!/bin/sh\n", { mode: 0o755 })
   fs.chownSync(path, stranger.uid, stranger.gid)
-  fs.mkdirSync(`${root}/var/run/slapgrid`, { recursive: true })
   const spawner = new ScriptedSpawner()
   const context = yield* Layer.build(
     PartitionServices.layer.pipe(
       Layer.provide(spawner.layer),
       Layer.provide(Accounts.layer({ rootCheck: true })),
+      Layer.provide(Layer.provide(Inheritances.layer, AdoptedProcesses.layer)),
+      Layer.provide([Containment.layerSession, Departure.layer, AgentLock.layer]),
       Layer.provide(Layer.succeed(NodeConfig, nodeConfig({ instanceRoot: root, softwareRoot: root }))),
     ),
   )
@@ -48,7 +54,7 @@ it.effect("the programs of a partition run as its owner, with the reference's en
     yield* Effect.scoped(
       Effect.gen(function* () {
         const group = yield* makeGroup
-        yield* group.apply(yield* services.programsOf(slappart0, directory), false)
+        yield* group.apply(yield* services.programsOf(slappart0, directory), "1")
         const { command } = yield* spawner.next
         yield* settle
         expect(command).toMatchObject({
@@ -57,16 +63,17 @@ it.effect("the programs of a partition run as its owner, with the reference's en
           env: { SUPERVISOR_GROUP_NAME: "slappart0", SUPERVISOR_SERVER_URL: `unix://${root}/sv.sock` },
         })
         expect(command.credentials?.uid).toBe(isRoot ? stranger.uid : undefined)
-        // The log is closed again, the input is one FIFO without a name.
+        // The log is closed again; open are the agent's lock and the input, one FIFO without a name.
         expect(openBelow(path)).toStrictEqual([])
-        expect(openBelow(root)).toHaveLength(1)
+        expect(openBelow(root)).toHaveLength(2)
         expect(fs.fstatSync(command.input).isFIFO()).toBe(true)
-        expect(fs.readdirSync(`${root}/var/run/slapgrid`)).toStrictEqual([])
+        expect(fs.readdirSync(`${root}/var/run/slapgrid`)).toStrictEqual(["lock", "services"])
         const { mode, uid } = fs.statSync(`${path}/.slappart0_web.log`)
         expect([uid, mode & 0o777]).toStrictEqual([stranger.uid, 0o600])
       }),
     )
-    expect([spawner.living, openBelow(root)]).toStrictEqual([[], []])
+    expect(spawner.living).toStrictEqual([])
+    expect(openBelow(root)).toHaveLength(1)
   }),
 )
 
@@ -75,7 +82,7 @@ it.effect("a program whose log was planted is not started, raises its alarm and 
     const { alarms, directory, makeGroup, path, services, spawner, watch } = yield* node
     fs.symlinkSync("/etc/passwd", `${path}/.slappart0_web.log`)
     const group = yield* makeGroup
-    yield* group.apply(yield* services.programsOf(slappart0, directory), false)
+    yield* group.apply(yield* services.programsOf(slappart0, directory), "1")
     yield* watch.until(() => alarms.length > 0)
     expect(group.status()[0]?.error).toBe(`cannot open log ${path}/.slappart0_web.log: ELOOP`)
     expect(spawner.processes).toStrictEqual([])
@@ -88,7 +95,7 @@ it.effect.runIf(isRoot)("nothing of a partition that has become root's is starte
     const group = yield* makeGroup
     const specs = yield* services.programsOf(slappart0, directory)
     fs.chownSync(path, 0, 0)
-    yield* group.apply(specs, false)
+    yield* group.apply(specs, "1")
     yield* watch.until(() => alarms.length > 0)
     expect(group.status()[0]?.error).toContain("nothing is run as root")
     expect(spawner.processes).toStrictEqual([])

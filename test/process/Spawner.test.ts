@@ -9,6 +9,7 @@ import { once } from "node:events"
 import * as fs from "node:fs"
 import { expect } from "vitest"
 import { exited, signaled } from "../../src/domain/ExitStatus.ts"
+import { sessionEnclosure } from "../../src/process/containment/Containment.ts"
 import type { Credentials } from "../../src/process/privileges.ts"
 import { type Command, Spawner } from "../../src/process/Spawner.ts"
 import { openBelow, isRoot, scratchDirectory, stranger } from "../support/scratch.ts"
@@ -17,6 +18,9 @@ const env = { PATH: "/usr/bin:/bin" }
 const live = TestClock.withLive
 
 /** A scratch directory with an output file, and a FIFO whose readers wait for its writers. */
+/** A source file as a child imports it. */
+const sourceOf = (path: string): string => JSON.stringify(new URL(`../../src/${path}`, import.meta.url).href)
+
 const stage = Effect.gen(function* () {
   const root = yield* scratchDirectory
   const fifo = `${root}/fifo`
@@ -41,10 +45,20 @@ const stage = Effect.gen(function* () {
     umask: 0o027,
     output,
     timeout: undefined,
+    enclosure: sessionEnclosure,
     ...changes,
   })
   const service = (code: string, changes: { readonly input?: number; readonly credentials?: Credentials } = {}) =>
-    ({ path: script(code), cwd: root, env, credentials: undefined, input: output, output, ...changes }) as const
+    ({
+      path: script(code),
+      cwd: root,
+      env,
+      credentials: undefined,
+      input: output,
+      output,
+      enclosure: sessionEnclosure,
+      ...changes,
+    }) as const
   const spawner = yield* Effect.provide(Effect.service(Spawner), Spawner.layer)
   return { root, fifo, text, untilClosed, command, service, spawner, output }
 })
@@ -132,10 +146,11 @@ describe("run", () => {
       const closed = yield* Effect.forkChild(untilClosed)
       const code = `
         import * as Effect from "effect/Effect"
-        import { Spawner } from ${JSON.stringify(new URL("../../src/process/Spawner.ts", import.meta.url).href)}
+        import { sessionEnclosure as enclosure } from ${sourceOf("process/containment/Containment.ts")}
+        import { Spawner } from ${sourceOf("process/Spawner.ts")}
         const run = Spawner.use((spawner) => spawner.run({
           argv: ["/bin/sh", "-c", "exec 3>${fifo}; echo up >&3; echo up; exec sleep 1000"],
-          cwd: ${JSON.stringify(root)}, env: { PATH: "/usr/bin:/bin" }, credentials: undefined, umask: 0o022, output: 1, timeout: undefined,
+          cwd: ${JSON.stringify(root)}, env: { PATH: "/usr/bin:/bin" }, credentials: undefined, umask: 0o022, output: 1, timeout: undefined, enclosure,
         }))
         await Effect.runPromise(Effect.provide(run, Spawner.layer))`
       const agent = spawn(process.execPath, ["--input-type=module", "-e", code], {

@@ -8,15 +8,13 @@ const shell = (umask: string) => ["/bin/sh", "-c", `umask ${umask} && exec "$@"`
 
 describe("wrap", () => {
   it("for the agent's own user: a shell for the umask alone", () => {
-    expect(wrap(["/bin/x", "a b"], { credentials: undefined, dieWithAgent: false, umask: 0o022 })).toStrictEqual([
-      ...shell("022"),
-      "/bin/x",
-      "a b",
-    ])
+    expect(
+      wrap(["/bin/x", "a b"], { credentials: undefined, cgroup: undefined, dieWithAgent: false, umask: 0o022 }),
+    ).toStrictEqual([...shell("022"), "/bin/x", "a b"])
   })
 
   it("work dies with the agent", () => {
-    expect(wrap(["x"], { credentials: undefined, dieWithAgent: true, umask: 0o7 })).toStrictEqual([
+    expect(wrap(["x"], { credentials: undefined, cgroup: undefined, dieWithAgent: true, umask: 0o7 })).toStrictEqual([
       ...shell("007"),
       "/usr/bin/setpriv",
       "--pdeathsig=KILL",
@@ -26,7 +24,7 @@ describe("wrap", () => {
   })
 
   it("another user gets its groups once each, no capabilities and no way to more", () => {
-    expect(wrap(["x"], { credentials: user, dieWithAgent: false, umask: 0o027 })).toStrictEqual([
+    expect(wrap(["x"], { credentials: user, cgroup: undefined, dieWithAgent: false, umask: 0o027 })).toStrictEqual([
       ...shell("027"),
       "/usr/bin/setpriv",
       "--reuid=1001",
@@ -43,6 +41,7 @@ describe("wrap", () => {
     const words = ["-c", "a;b", "$HOME", "", "'\"", "line\nline"]
     const [file, ...args] = wrap(["/usr/bin/env", "printf", "<%s>", ...words], {
       credentials: undefined,
+      cgroup: undefined,
       dieWithAgent: true,
       umask: 0o022,
     })

@@ -47,6 +47,8 @@ export class ScriptedProcess {
   get face(): ServiceProcess {
     return {
       pid: this.pid,
+      startTime: `${this.pid}00`,
+      cgroup: undefined,
       exit: Deferred.await(this.#exit),
       terminate: Effect.suspend(() => {
         this.signals.push("TERM")

@@ -68,6 +68,7 @@ export const program = (name: string, changes: Partial<ServiceSpec> = {}): Servi
     name,
     path: `/nowhere/instances/slappart0/etc/${kind}/${name.replace(/-on-watch$/, "")}`,
     hash: "1",
+    user: "1000:1000",
     ...changes,
   }
 }

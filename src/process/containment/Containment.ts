@@ -49,6 +49,9 @@ export class Containment extends Context.Service<Containment, ContainmentShape>(
       return Containment.of(base === undefined ? bySession : byCgroup(base, instanceRoot))
     }),
   )
+
+  /** Without cgroups, whatever the machine can. */
+  static readonly layerSession = Layer.sync(Containment, () => Containment.of(bySession))
 }
 
 /** The processes that `leader` led or started, as far as sessions, groups and parents still tell. Pure. */
@@ -89,7 +92,8 @@ const bySession: ContainmentShape = {
       : endAll(() => allProcesses().filter((one) => one.uid === uid && one.state !== "Z")),
 }
 
-const sessionEnclosure: Enclosure = {
+/** The place of a session that has no cgroup. */
+export const sessionEnclosure: Enclosure = {
   cgroup: undefined,
   end: (leader) => (leader === undefined ? Effect.void : endAll(() => kinOf(leader, allProcesses()))),
 }

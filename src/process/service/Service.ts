@@ -150,8 +150,10 @@ class Supervised implements Service {
     Effect.gen({ self: this }, function* () {
       if (event._tag === "Ended") this.#lastExit = event.exit
       const [next, actions] = transition(this.spec.kind, this.#state, event)
+      // That an `etc/run` program has done its work is to be known after the agent's end, too.
+      const isDone = this.#state._tag === "Exited" && next._tag === "Stopped"
       this.#state = next
-      yield* guarded(this.#dependencies.remember(this.#memory))
+      if (!isDone) yield* guarded(this.#dependencies.remember(this.#memory))
       yield* guarded(this.#dependencies.onChange)
       for (const action of actions) yield* this.#perform(action)
     })

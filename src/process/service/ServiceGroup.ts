@@ -20,6 +20,8 @@ export interface ServiceGroup {
 
 export interface GroupOptions {
   readonly dependenciesOf: (spec: ServiceSpec) => ServiceDependencies
+  /** A program is no longer wanted: a successor need not know that it has done its work. */
+  readonly forget: (spec: ServiceSpec) => Effect.Effect<void>
   /** Ends what no program answers for, after all have stopped. */
   readonly endRest: Effect.Effect<void>
   /** Whether the agent leaves its services running. */
@@ -71,6 +73,13 @@ export const makeServiceGroup = Effect.fnUntraced(function* (options: GroupOptio
       )
     })
 
+  /** Stops a program that is no longer wanted. */
+  const drop = (name: string) =>
+    Effect.suspend(() => {
+      const member = members.get(name)
+      return member === undefined ? Effect.void : Effect.andThen(stop(name), options.forget(member.service.spec))
+    })
+
   const add = Effect.fnUntraced(function* (spec: ServiceSpec, inheritance?: Inheritance) {
     const scope = yield* Scope.make()
     const service = yield* makeService(spec, options.dependenciesOf(spec), inheritance).pipe(Scope.provide(scope))
@@ -85,23 +94,24 @@ export const makeServiceGroup = Effect.fnUntraced(function* (options: GroupOptio
     yield* Effect.yieldNow
   })
 
-  const stopAll = Effect.suspend(() => Effect.forEach([...members.keys()], stop, { concurrency: "unbounded" })).pipe(
-    Effect.andThen(Effect.suspend(() => (options.isLeaving() ? Effect.void : options.endRest))),
-  )
+  const endAll = (end: (name: string) => Effect.Effect<void>) =>
+    Effect.suspend(() => Effect.forEach([...members.keys()], end, { concurrency: "unbounded" })).pipe(
+      Effect.andThen(Effect.suspend(() => (options.isLeaving() ? Effect.void : options.endRest))),
+    )
 
   const apply = Effect.fnUntraced(function* (specs: ReadonlyArray<ServiceSpec>, deployment: string | undefined) {
     const current = new Map([...members].map(([name, member]) => [name, member.service.spec]))
     const { stop: old, start } = difference(current, specs)
-    yield* Effect.forEach(old, stop, { concurrency: "unbounded" })
+    yield* Effect.forEach(old, drop, { concurrency: "unbounded" })
     yield* Effect.forEach(members.values(), (member) => member.service.start(deployment))
     yield* Effect.forEach(start, (spec) => startNew(spec, deployment))
   }, Effect.uninterruptible)
 
-  yield* Effect.addFinalizer(() => stopAll)
+  yield* Effect.addFinalizer(() => endAll(stop))
   yield* Effect.forEach(options.inherited, ({ inheritance, spec }) => add(spec, inheritance))
   const group: ServiceGroup = {
     apply,
-    stopAll: Effect.uninterruptible(stopAll),
+    stopAll: Effect.uninterruptible(endAll(drop)),
     status: () => [...members.values()].map((member) => member.service.status),
   }
   return group

@@ -62,9 +62,12 @@ class ScriptedServices {
           return Effect.as(
             Effect.addFinalizer(() => Effect.sync(() => void this.told.push("closed"))),
             {
-              apply: (specs, restartEnded) =>
+              apply: (specs, deployment) =>
                 Effect.sync(
-                  () => void this.told.push(`${specs.map(({ name }) => name).join()}${restartEnded ? " anew" : ""}`),
+                  () =>
+                    void this.told.push(
+                      `${specs.map(({ name }) => name).join()}${deployment === undefined ? "" : ` for ${deployment}`}`,
+                    ),
                 ),
               stopAll: Effect.uninterruptible(stopAll),
               status: () => [],
@@ -143,7 +146,7 @@ describe("started", () => {
       expect(instances.installs.inputs[0]).toMatchObject({ id: "slappart0", requested: "started" })
       expect([(yield* status)?.state, services.told, client.told]).toStrictEqual([
         "started",
-        ["web-on-watch anew"],
+        ["web-on-watch for 1"],
         ["started"],
       ])
       expect([file(".timestamp"), file(".slapos-retention-lock-delay")]).toStrictEqual(["1", "0.0"])
@@ -237,7 +240,7 @@ describe("right after the agent's start", () => {
     Effect.gen(function* () {
       const { client, instances, services, status, wants } = yield* running({ timestamp: "1" })
       yield* wants()
-      expect([services.told, client.told, instances.installs.inputs]).toStrictEqual([["web-on-watch"], [], []])
+      expect([services.told, client.told, instances.installs.inputs]).toStrictEqual([["web-on-watch for 1"], [], []])
       expect((yield* status)?.state).toBe("started")
     }),
   )
@@ -261,7 +264,7 @@ describe("right after the agent's start", () => {
       services.listings.reply = () => Effect.succeed([web])
       yield* TestClock.adjust(6250)
       yield* settle
-      expect(services.told).toStrictEqual(["web-on-watch"])
+      expect(services.told).toStrictEqual(["web-on-watch for 1"])
     }),
   )
 })
@@ -288,7 +291,7 @@ describe("a failed installation", () => {
         expect(instances.installs.untaken).toBe(0)
         yield* TestClock.adjust(delay * 0.52)
       }
-      expect(services.told).toStrictEqual(["web-on-watch anew"])
+      expect(services.told).toStrictEqual(["web-on-watch for 1"])
       yield* installs(Effect.void)
       expect([file(".slapgrid-slappart0-error.log"), file(".timestamp")]).toStrictEqual([undefined, "2"])
       expect((yield* status)?.error).toBeUndefined()
@@ -337,10 +340,10 @@ describe("stopped", () => {
       yield* wants()
       yield* wants({ requested: "stopped", timestamp: "2" })
       yield* installs(Effect.fail(broken))
-      expect(services.told).toStrictEqual(["web-on-watch", "stop"])
+      expect(services.told).toStrictEqual(["web-on-watch for 1", "stop"])
       // A master that takes its wish back, timestamp and all.
       yield* wants({ timestamp: "1" })
-      expect(services.told.at(-1)).toBe("web-on-watch")
+      expect(services.told.at(-1)).toBe("web-on-watch for 1")
     }),
   )
 })
@@ -379,7 +382,7 @@ describe("another wish", () => {
       yield* wants({ timestamp: "1" })
       yield* interrupted
       yield* settle
-      expect(services.told).toStrictEqual(["web-on-watch", "stop", "web-on-watch"])
+      expect(services.told).toStrictEqual(["web-on-watch for 1", "stop", "web-on-watch for 1"])
     }),
   )
 })
@@ -481,7 +484,11 @@ describe("certificates", () => {
       const { client, file, instances, services, wants } = yield* running({ timestamp: "1", hasCertificates: true })
       client.certificates.reply = () => Effect.fail(unreachable)
       yield* wants({ timestamp: "2" })
-      expect([services.told, instances.installs.inputs, file(".timestamp")]).toStrictEqual([["web-on-watch"], [], "1"])
+      expect([services.told, instances.installs.inputs, file(".timestamp")]).toStrictEqual([
+        ["web-on-watch for 1"],
+        [],
+        "1",
+      ])
     }),
   )
 })

@@ -9,6 +9,7 @@ import * as TestClock from "effect/testing/TestClock"
 import { expect } from "vitest"
 import { exited, signaled } from "../../../src/domain/ExitStatus.ts"
 import type { ServiceSpec } from "../../../src/domain/ServiceSpec.ts"
+import { sessionEnclosure } from "../../../src/process/containment/Containment.ts"
 import { makeService, type Service, type ServiceDependencies } from "../../../src/process/service/Service.ts"
 import { settle, Watch } from "../../support/Calls.ts"
 import { program } from "../../support/facts.ts"
@@ -23,6 +24,7 @@ const commandOf = (spec: ServiceSpec) => ({
   credentials: undefined,
   input: 0,
   output: 1,
+  enclosure: sessionEnclosure,
 })
 
 /** One service with everything around it in the test's hands. */
@@ -42,6 +44,8 @@ const supervised = Effect.fnUntraced(function* (
       watch.changed,
     ),
     onAlarm: Effect.sync(() => void told.alarms++),
+    remember: () => Effect.void,
+    isLeaving: () => false,
     ...changes,
   }).pipe(Scope.provide(scope))
   const until = (state: string) => watch.until(() => service.status.state === state)
@@ -55,8 +59,8 @@ describe("start", () => {
       yield* settle
       expect([spawner.processes.length, service.status.state]).toStrictEqual([0, "stopped"])
       yield* TestClock.setTime(7000)
-      yield* service.start
-      yield* service.start
+      yield* service.start("1")
+      yield* service.start("1")
       yield* until("running")
       yield* settle
       expect(spawner.processes).toHaveLength(1)
@@ -79,7 +83,7 @@ describe("a service that ends by itself", () => {
   it.effect("is started again at once, with an alarm, whatever its status", () =>
     Effect.gen(function* () {
       const { service, spawner, told, stop } = yield* supervised()
-      yield* service.start
+      yield* service.start("1")
       yield* (yield* spawner.next).ends(exited(0))
       yield* spawner.next
       yield* settle
@@ -92,7 +96,7 @@ describe("a service that ends by itself", () => {
   it.effect("has what its last run left in its group killed before the next start", () =>
     Effect.gen(function* () {
       const { service, spawner, stop } = yield* supervised()
-      yield* service.start
+      yield* service.start("1")
       const first = yield* spawner.next
       yield* first.ends(exited(1))
       yield* spawner.next
@@ -104,7 +108,7 @@ describe("a service that ends by itself", () => {
   it.effect("waits longer each time it fails fast", () =>
     Effect.gen(function* () {
       const { service, spawner, until, stop } = yield* supervised()
-      yield* service.start
+      yield* service.start("1")
       yield* (yield* spawner.next).ends(exited(1))
       for (const delay of [100, 200, 400, 800]) {
         yield* (yield* spawner.next).ends(exited(1))
@@ -122,7 +126,7 @@ describe("a service that ends by itself", () => {
   it.effect("is forgiven after a stable run", () =>
     Effect.gen(function* () {
       const { service, spawner, until, stop } = yield* supervised()
-      yield* service.start
+      yield* service.start("1")
       yield* (yield* spawner.next).ends(exited(1))
       yield* (yield* spawner.next).ends(exited(1))
       yield* until("backoff")
@@ -145,7 +149,7 @@ describe("a program that cannot be started", () => {
     Effect.gen(function* () {
       const { service, spawner, told, until, stop } = yield* supervised()
       spawner.refuse("no such file", "no such file", "disk full")
-      yield* service.start
+      yield* service.start("1")
       yield* until("backoff")
       yield* settle
       yield* TestClock.adjust(125)
@@ -163,7 +167,7 @@ describe("a program that cannot be started", () => {
   it.effect("after it has run: only the start that succeeds counts as a restart", () =>
     Effect.gen(function* () {
       const { service, spawner, until, stop } = yield* supervised()
-      yield* service.start
+      yield* service.start("1")
       const first = yield* spawner.next
       spawner.refuse("busy", "busy")
       yield* first.ends(exited(1))
@@ -185,7 +189,7 @@ describe("a program that cannot be started", () => {
       const { service, until, stop } = yield* supervised(program("web-on-watch"), {
         spawn: Effect.die(new Error("a bug")),
       })
-      yield* service.start
+      yield* service.start("1")
       yield* until("backoff")
       yield* settle
       expect(service.status).toMatchObject({ state: "backoff", error: "a bug" })
@@ -200,7 +204,7 @@ describe("a program that cannot be started", () => {
         onChange: Effect.die("bad reader"),
         onAlarm: Effect.die("bad listener"),
       })
-      yield* service.start
+      yield* service.start("1")
       yield* (yield* spawner.next).ends(exited(1))
       yield* spawner.next
       yield* stop
@@ -210,16 +214,19 @@ describe("a program that cannot be started", () => {
 })
 
 describe("etc/run", () => {
-  it.effect("is not started again when it ends, raises no alarm, and starts again when told", () =>
+  it.effect("is not started again when it ends, raises no alarm, and starts again for another deployment", () =>
     Effect.gen(function* () {
       const { service, spawner, told, until, stop } = yield* supervised(program("once", { kind: "run" }))
-      yield* service.start
+      yield* service.start("1")
       yield* (yield* spawner.next).ends(exited(2))
       yield* until("exited")
       yield* TestClock.adjust(3600_000)
       expect(spawner.untaken).toBe(0)
       expect(service.status).toMatchObject({ state: "exited", lastExit: exited(2), pid: undefined, restarts: 0 })
-      yield* service.start
+      yield* service.start("1")
+      yield* settle
+      expect(spawner.untaken).toBe(0)
+      yield* service.start("2")
       yield* spawner.next
       expect(told.alarms).toBe(0)
       yield* stop
@@ -230,7 +237,7 @@ describe("etc/run", () => {
     Effect.gen(function* () {
       const { service, spawner, until, stop } = yield* supervised(program("once", { kind: "run" }))
       spawner.refuse("permission denied")
-      yield* service.start
+      yield* service.start("1")
       yield* until("exited")
       expect(service.status).toMatchObject({ state: "exited", error: "permission denied" })
       yield* stop
@@ -240,7 +247,7 @@ describe("etc/run", () => {
   it.effect("children of one that ended long ago go when it is stopped", () =>
     Effect.gen(function* () {
       const { service, spawner, until, stop } = yield* supervised(program("daemon", { kind: "run" }))
-      yield* service.start
+      yield* service.start("1")
       const process = yield* spawner.next
       yield* process.ends(exited(0))
       yield* until("exited")
@@ -254,7 +261,7 @@ describe("stop", () => {
   it.effect("asks with SIGTERM, and waits for the end", () =>
     Effect.gen(function* () {
       const { service, spawner, stop, until } = yield* supervised()
-      yield* service.start
+      yield* service.start("1")
       const process = yield* spawner.next
       process.obeys = false
       const stopping = yield* Effect.forkChild(stop)
@@ -272,7 +279,7 @@ describe("stop", () => {
   it.effect("kills after the grace time", () =>
     Effect.gen(function* () {
       const { service, spawner, stop } = yield* supervised()
-      yield* service.start
+      yield* service.start("1")
       const process = yield* spawner.next
       process.obeys = false
       const stopping = yield* Effect.forkChild(stop)
@@ -292,7 +299,7 @@ describe("stop", () => {
     Effect.gen(function* () {
       const { service, spawner, stop, told, until } = yield* supervised()
       spawner.refuse("a", "b")
-      yield* service.start
+      yield* service.start("1")
       yield* until("backoff")
       yield* settle
       yield* stop
@@ -312,7 +319,7 @@ describe("stop", () => {
   it.effect("of a program that is just ending by itself raises nothing new", () =>
     Effect.gen(function* () {
       const { service, spawner, stop } = yield* supervised()
-      yield* service.start
+      yield* service.start("1")
       const process = yield* spawner.next
       yield* process.ends(exited(1))
       // Both events lie in the queue at once.
@@ -325,10 +332,10 @@ describe("stop", () => {
   it.effect("a start that comes after it changes nothing", () =>
     Effect.gen(function* () {
       const { service, spawner, stop } = yield* supervised()
-      yield* service.start
+      yield* service.start("1")
       yield* spawner.next
       yield* stop
-      yield* service.start
+      yield* service.start("1")
       yield* settle
       expect([service.status.state, spawner.living]).toStrictEqual(["stopped", []])
     }),

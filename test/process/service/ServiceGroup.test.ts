@@ -7,6 +7,7 @@ import * as TestClock from "effect/testing/TestClock"
 import { expect } from "vitest"
 import { exited } from "../../../src/domain/ExitStatus.ts"
 import type { ServiceSpec } from "../../../src/domain/ServiceSpec.ts"
+import { sessionEnclosure as enclosure } from "../../../src/process/containment/Containment.ts"
 import { difference, makeServiceGroup } from "../../../src/process/service/ServiceGroup.ts"
 import { settle, Watch } from "../../support/Calls.ts"
 import { program } from "../../support/facts.ts"
@@ -40,12 +41,28 @@ const grouped = Effect.gen(function* () {
   const spawner = new ScriptedSpawner()
   const watch = new Watch()
   const scope = yield* Scope.make()
-  const group = yield* makeServiceGroup((spec) => ({
-    spawn: spawner.spawn({ path: spec.path, cwd: "/", env: {}, credentials: undefined, input: 0, output: 1 }),
-    stopTimeout: 10_000,
-    onChange: watch.changed,
-    onAlarm: Effect.void,
-  })).pipe(Scope.provide(scope))
+  const group = yield* makeServiceGroup({
+    dependenciesOf: (spec) => ({
+      spawn: spawner.spawn({
+        path: spec.path,
+        cwd: "/",
+        env: {},
+        credentials: undefined,
+        input: 0,
+        output: 1,
+        enclosure,
+      }),
+      stopTimeout: 10_000,
+      onChange: watch.changed,
+      onAlarm: Effect.void,
+      remember: () => Effect.void,
+      isLeaving: () => false,
+    }),
+    endRest: Effect.void,
+    forget: () => Effect.void,
+    isLeaving: () => false,
+    inherited: [],
+  }).pipe(Scope.provide(scope))
   const pids = () => Object.fromEntries(group.status().map(({ name, pid }) => [name, pid]))
   return { spawner, group, watch, pids, close: Scope.close(scope, Exit.void) }
 })
@@ -54,14 +71,14 @@ describe("apply", () => {
   it.effect("touches only the difference", () =>
     Effect.gen(function* () {
       const { close, group, pids, spawner } = yield* grouped
-      yield* group.apply([a, b, c], false)
+      yield* group.apply([a, b, c], "1")
       yield* settle
       expect(pids()).toStrictEqual({ "a-on-watch": 1000, "b-on-watch": 1001, c: 1002 })
-      yield* group.apply([changed(a), c], false)
+      yield* group.apply([changed(a), c], "1")
       yield* settle
       expect(pids()).toStrictEqual({ c: 1002, "a-on-watch": 1003 })
       expect(spawner.processes.map(({ signals }) => signals.length)).toStrictEqual([1, 1, 0, 0])
-      yield* group.apply([changed(a), c], false)
+      yield* group.apply([changed(a), c], "1")
       yield* settle
       expect(spawner.processes).toHaveLength(4)
       yield* close
@@ -71,10 +88,10 @@ describe("apply", () => {
   it.effect("old programs are gone before new ones start", () =>
     Effect.gen(function* () {
       const { close, group, spawner } = yield* grouped
-      yield* group.apply([a], false)
+      yield* group.apply([a], "1")
       const old = yield* spawner.next
       old.obeys = false
-      const applying = yield* Effect.forkChild(group.apply([changed(a), b], false))
+      const applying = yield* Effect.forkChild(group.apply([changed(a), b], "1"))
       yield* old.terminated
       yield* settle
       expect(spawner.untaken).toBe(0)
@@ -89,14 +106,14 @@ describe("apply", () => {
   it.effect("ended etc/run programs start again only for a new deployment", () =>
     Effect.gen(function* () {
       const { close, group, spawner, watch } = yield* grouped
-      yield* group.apply([a, c], false)
+      yield* group.apply([a, c], "1")
       yield* spawner.next
       yield* (yield* spawner.next).ends(exited(0))
       yield* watch.until(() => group.status().some(({ state }) => state === "exited"))
-      yield* group.apply([a, c], false)
+      yield* group.apply([a, c], "1")
       yield* settle
       expect(spawner.untaken).toBe(0)
-      yield* group.apply([a, c], true)
+      yield* group.apply([a, c], "2")
       expect((yield* spawner.next).command.path).toBe(c.path)
       yield* settle
       expect(spawner.untaken).toBe(0)
@@ -107,8 +124,8 @@ describe("apply", () => {
   it.effect("two programs of one name are one, and nothing is left of it", () =>
     Effect.gen(function* () {
       const { close, group, spawner } = yield* grouped
-      yield* group.apply([a, changed(a)], false)
-      yield* group.apply([a, changed(a)], false)
+      yield* group.apply([a, changed(a)], "1")
+      yield* group.apply([a, changed(a)], "1")
       yield* settle
       expect(spawner.processes).toHaveLength(1)
       yield* close
@@ -119,10 +136,10 @@ describe("apply", () => {
   it.effect("an interruption does not leave it half done", () =>
     Effect.gen(function* () {
       const { close, group, spawner } = yield* grouped
-      yield* group.apply([a], false)
+      yield* group.apply([a], "1")
       const old = yield* spawner.next
       old.obeys = false
-      const applying = yield* Effect.forkChild(group.apply([b], false))
+      const applying = yield* Effect.forkChild(group.apply([b], "1"))
       yield* old.terminated
       const interrupting = yield* Effect.forkChild(Fiber.interrupt(applying))
       yield* old.ends(exited(0))
@@ -139,7 +156,7 @@ describe("the end", () => {
     Effect.gen(function* () {
       const { group, spawner } = yield* grouped
       spawner.disobey()
-      yield* group.apply([a, b, c], false)
+      yield* group.apply([a, b, c], "1")
       const all = [yield* spawner.next, yield* spawner.next, yield* spawner.next]
       const stopping = yield* Effect.forkChild(group.stopAll)
       for (const process of all) yield* process.terminated
@@ -158,7 +175,7 @@ describe("the end", () => {
   it.effect("of the scope stops all", () =>
     Effect.gen(function* () {
       const { close, group, spawner } = yield* grouped
-      yield* group.apply([a, b, c], false)
+      yield* group.apply([a, b, c], "1")
       yield* settle
       yield* close
       expect([spawner.processes.length, spawner.living]).toStrictEqual([3, []])
@@ -168,9 +185,9 @@ describe("the end", () => {
   it.effect("a stopped group can be filled again", () =>
     Effect.gen(function* () {
       const { close, group, spawner } = yield* grouped
-      yield* group.apply([a], false)
+      yield* group.apply([a], "1")
       yield* group.stopAll
-      yield* group.apply([a], false)
+      yield* group.apply([a], "1")
       yield* settle
       expect(spawner.living).toHaveLength(1)
       yield* close

@@ -25,7 +25,9 @@ const endedSoon: ServiceEvent = { _tag: "Ended", at: 10_999, exit: exited(0) }
 const endedLate: ServiceEvent = { _tag: "Ended", at: 11_000, exit: exited(1) }
 const retryDue: ServiceEvent = { _tag: "RetryDue" }
 const stopOverdue: ServiceEvent = { _tag: "StopOverdue" }
-const events = [start, stop, spawned, spawnFailed, endedSoon, endedLate, retryDue, stopOverdue]
+const adopted: ServiceEvent = { _tag: "Adopted", since: 3000 }
+const endedBefore: ServiceEvent = { _tag: "EndedBefore" }
+const events = [start, adopted, endedBefore, stop, spawned, spawnFailed, endedSoon, endedLate, retryDue, stopOverdue]
 
 const spawn: ServiceAction = { _tag: "Spawn" }
 const alarm: ServiceAction = { _tag: "Alarm" }
@@ -39,6 +41,9 @@ const edges: Record<
   service: [
     [stopped, start, { _tag: "Starting", failures: 0 }, spawn],
     [exitedState, start, { _tag: "Starting", failures: 0 }, spawn],
+    [stopped, adopted, { _tag: "Running", failures: 0, since: 3000 }],
+    [stopped, endedBefore, exitedState],
+    [exitedState, adopted, { _tag: "Running", failures: 0, since: 3000 }],
     [exitedState, stop, stopped],
     [starting, spawned, { _tag: "Running", failures: 2, since: 5000 }],
     [starting, spawnFailed, { _tag: "Backoff", failures: 3 }, alarm, retry(200)],
@@ -54,6 +59,9 @@ const edges: Record<
   run: [
     [stopped, start, { _tag: "Starting", failures: 0 }, spawn],
     [exitedState, start, { _tag: "Starting", failures: 0 }, spawn],
+    [stopped, adopted, { _tag: "Running", failures: 0, since: 3000 }],
+    [stopped, endedBefore, exitedState],
+    [exitedState, adopted, { _tag: "Running", failures: 0, since: 3000 }],
     [exitedState, stop, stopped],
     [starting, spawned, { _tag: "Running", failures: 2, since: 5000 }],
     [starting, spawnFailed, exitedState],

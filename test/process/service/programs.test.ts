@@ -5,18 +5,30 @@ import { slappart0 } from "../../support/facts.ts"
 
 const entry = (name: string) => ({ name, hash: `hash of ${name}` })
 const named = (run: ReadonlyArray<string>, service: ReadonlyArray<string>) =>
-  programs(slappart0, "/i/slappart0", { run: run.map(entry), service: service.map(entry) })
+  programs(
+    slappart0,
+    { path: "/i/slappart0", owner: { uid: 7, gid: 8 } },
+    { run: run.map(entry), service: service.map(entry) },
+  )
 
 describe("programs", () => {
   it("are the files of etc/run and of etc/service, these with a mark", () => {
     expect(named(["once"], ["web"])).toStrictEqual([
-      { partition: slappart0, kind: "run", name: "once", path: "/i/slappart0/etc/run/once", hash: "hash of once" },
+      {
+        partition: slappart0,
+        kind: "run",
+        name: "once",
+        path: "/i/slappart0/etc/run/once",
+        hash: "hash of once",
+        user: "7:8",
+      },
       {
         partition: slappart0,
         kind: "service",
         name: "web-on-watch",
         path: "/i/slappart0/etc/service/web",
         hash: "hash of web",
+        user: "7:8",
       },
     ])
   })
