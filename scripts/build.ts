@@ -1,11 +1,13 @@
 // Builds dist/: the library (ES modules with types, by tsc) and slapgrid.js, the program as one executable file.
 // The program is bundled because a single file starts in a third of the time that the module graph takes.
 import { execFileSync } from "node:child_process"
-import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { chmodSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
 import { type Plugin, rolldown } from "rolldown"
 
-rmSync("dist", { recursive: true, force: true })
-execFileSync("tsc", ["-p", "tsconfig.build.json"], { stdio: "inherit" })
+/** Built beside the old one and put in its place at the end: a mistake in the sources leaves a program to run. */
+const target = "dist.new"
+rmSync(target, { recursive: true, force: true })
+execFileSync("tsc", ["-p", "tsconfig.build.json", "--outDir", target], { stdio: "inherit" })
 
 // An import of node:http is done when the bundle is read, needed or not, and takes as long as all the rest. As a
 // function call it is done when the code that wants it runs.
@@ -19,11 +21,10 @@ const bundle = await rolldown({
   input: "src/main.ts",
   platform: "node",
   plugins: [lazyHttp],
-  // The banner is the only first line: the source's own would stand in the middle of the bundle.
   transform: { target: "node22" },
 })
 const { output } = await bundle.write({
-  file: "dist/slapgrid.js",
+  file: `${target}/slapgrid.js`,
   format: "esm",
   banner: "#!/usr/bin/env node",
   codeSplitting: false,
@@ -31,7 +32,7 @@ const { output } = await bundle.write({
   comments: false,
 })
 await bundle.close()
-chmodSync("dist/slapgrid.js", 0o755)
+chmodSync(`${target}/slapgrid.js`, 0o755)
 
 /** What is bundled comes with licences that want to be shown. */
 const packageOf = (file: string): string | undefined => /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0]
@@ -42,4 +43,7 @@ const notices = [...packages].sort().map((directory) => {
   if (file === undefined) throw new Error(`${name} has no licence file`)
   return `${name} ${version}\n\n${readFileSync(`${directory}/${file}`, "utf8").trim()}\n`
 })
-writeFileSync("dist/THIRD-PARTY-LICENSES.txt", notices.join(`\n${"-".repeat(80)}\n\n`))
+writeFileSync(`${target}/THIRD-PARTY-LICENSES.txt`, notices.join(`\n${"-".repeat(80)}\n\n`))
+
+rmSync("dist", { recursive: true, force: true })
+renameSync(target, "dist")

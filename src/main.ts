@@ -14,6 +14,7 @@ import { slapgrid } from "./cli/commands.ts"
 import { CommandFailure, exitStatus } from "./cli/exit.ts"
 import { normalizeFlags } from "./cli/options.ts"
 import { signalStatus, watchSignals } from "./cli/signals.ts"
+import { escapeControls } from "./domain/text.ts"
 import { version } from "./version.ts"
 
 /** What ended the program, as an exit status; unexpected ends are told with everything that is known. */
@@ -23,7 +24,7 @@ const teardown: Runtime.Teardown = (exit, onExit) => {
   if (Cause.hasInterruptsOnly(exit.cause)) return onExit(bySignal ?? exitStatus.failed)
   const error = Cause.squash(exit.cause)
   if (error instanceof CommandFailure) {
-    process.stderr.write(`slapgrid: ${error.message}\n`)
+    process.stderr.write(`slapgrid: ${escapeControls(error.message)}\n`)
     return onExit(error.status)
   }
   if (!isUsageError(error)) process.stderr.write(`slapgrid: ${Cause.pretty(exit.cause)}\n`)

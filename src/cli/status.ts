@@ -26,7 +26,7 @@ export const renderStatus = (status: NodeStatus, now: number): string => {
   const sync = status.sync.lastSuccess === undefined ? "never" : `${age(now - status.sync.lastSuccess)} ago`
   const services = status.partitions.flatMap(({ id, services }) => services.map((service) => ({ id, service })))
   return [
-    `computer ${status.computer}, agent pid ${status.pid}, up ${age(now - status.startedAt)}, last sync ${sync}`,
+    `computer ${status.computer}, agent pid ${status.pid}, up ${age(now - status.startedAt)}, last sync ${sync}, services kept together by ${status.containment}`,
     ...(status.sync.error === undefined ? [] : [`master: ${firstLine(status.sync.error)}`]),
     "",
     table(

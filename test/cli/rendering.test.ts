@@ -196,7 +196,7 @@ const status: NodeStatus = {
 describe("renderStatus", () => {
   it("is short and aligned, an error by its last line, and without control characters", () => {
     expect(renderStatus(status, now).split("\n")).toStrictEqual([
-      "computer COMP-1, agent pid 42, up 60 s, last sync 5 s ago",
+      "computer COMP-1, agent pid 42, up 60 s, last sync 5 s ago, services kept together by cgroup",
       "",
       "SOFTWARE RELEASE                  WANTED     STATE     SINCE  LAST LINE OR ERROR",
       "https://example.com/software.cfg  available  building  10 s   Installing \\x1b[1mpart",
@@ -216,7 +216,7 @@ describe("renderStatus", () => {
       now,
     ).split("\n")
     expect(lines.slice(0, 2)).toStrictEqual([
-      "computer COMP-1, agent pid 42, up 60 s, last sync never",
+      "computer COMP-1, agent pid 42, up 60 s, last sync never, services kept together by cgroup",
       "master: it is away",
     ])
   })
