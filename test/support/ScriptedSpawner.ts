@@ -20,6 +20,8 @@ export class ScriptedProcess {
   readonly signals: Array<"TERM" | "KILL"> = []
   /** Whether SIGTERM ends it, as it does unless a program catches it. */
   obeys = true
+  /** Whether SIGKILL ends it, as it does unless the kernel holds it. */
+  isMortal = true
   readonly #exit = Deferred.makeUnsafe<ExitStatus>()
   readonly #terminated = Deferred.makeUnsafe<void>()
   readonly #killed = Deferred.makeUnsafe<void>()
@@ -59,7 +61,8 @@ export class ScriptedProcess {
       }),
       end: Effect.suspend(() => {
         if (this.isAlive) this.signals.push("KILL")
-        return Effect.andThen(Deferred.succeed(this.#killed, undefined), this.ends(signaled("SIGKILL")))
+        const end = this.isMortal ? this.ends(signaled("SIGKILL")) : Effect.void
+        return Effect.andThen(Deferred.succeed(this.#killed, undefined), end)
       }),
     }
   }

@@ -53,6 +53,9 @@ export interface Service {
   readonly start: (deployment: string | undefined) => Effect.Effect<void>
 }
 
+/** Milliseconds that a killed process may take to end before a stop goes on without it. */
+const abandonAfter = 10_000
+
 const shownState: Readonly<Record<ServiceState["_tag"], ShownState>> = {
   Stopped: "stopped",
   Starting: "starting",
@@ -178,7 +181,9 @@ class Supervised implements Service {
           Effect.andThen(this.#later(this.#dependencies.stopTimeout, { _tag: "StopOverdue" })),
         )
       case "Kill":
-        return this.#process?.end ?? Effect.void
+        return (this.#process?.end ?? Effect.void).pipe(
+          Effect.andThen(this.#later(abandonAfter, { _tag: "Abandoned" })),
+        )
       case "Alarm":
         return guarded(this.#dependencies.onAlarm)
     }

@@ -26,6 +26,8 @@ export type ServiceEvent =
   | { readonly _tag: "Ended"; readonly at: number; readonly exit: ExitStatus }
   | { readonly _tag: "RetryDue" }
   | { readonly _tag: "StopOverdue" }
+  /** Killed long ago, and still not ended: the kernel holds it (uninterruptible sleep), and nobody can end it. */
+  | { readonly _tag: "Abandoned" }
 
 export type ServiceAction =
   | { readonly _tag: "Spawn" }
@@ -66,7 +68,7 @@ export const transition = (kind: ServiceKind, state: ServiceState, event: Servic
           ? [initial, [{ _tag: "CancelRetry" }]]
           : stay(state)
     case "Stopping":
-      return event._tag === "Ended"
+      return event._tag === "Ended" || event._tag === "Abandoned"
         ? stay(initial)
         : event._tag === "StopOverdue"
           ? [state, [{ _tag: "Kill" }]]

@@ -295,6 +295,25 @@ describe("stop", () => {
     }),
   )
 
+  it.effect("goes on without a process that even SIGKILL does not end", () =>
+    Effect.gen(function* () {
+      const { service, spawner, stop } = yield* supervised()
+      yield* service.start("1")
+      const process = yield* spawner.next
+      process.obeys = false
+      process.isMortal = false
+      const stopping = yield* Effect.forkChild(stop)
+      yield* process.terminated
+      yield* settle
+      yield* TestClock.adjust(stopTimeout)
+      yield* settle
+      expect(stopping.pollUnsafe()).toBeUndefined()
+      yield* TestClock.adjust(10_000)
+      yield* Fiber.join(stopping)
+      expect([service.status.state, process.isAlive]).toStrictEqual(["stopped", true])
+    }),
+  )
+
   it.effect("ends a wait for the next try, and nothing starts afterwards", () =>
     Effect.gen(function* () {
       const { service, spawner, stop, told, until } = yield* supervised()

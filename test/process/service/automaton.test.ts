@@ -27,7 +27,20 @@ const retryDue: ServiceEvent = { _tag: "RetryDue" }
 const stopOverdue: ServiceEvent = { _tag: "StopOverdue" }
 const adopted: ServiceEvent = { _tag: "Adopted", since: 3000 }
 const endedBefore: ServiceEvent = { _tag: "EndedBefore" }
-const events = [start, adopted, endedBefore, stop, spawned, spawnFailed, endedSoon, endedLate, retryDue, stopOverdue]
+const abandoned: ServiceEvent = { _tag: "Abandoned" }
+const events = [
+  abandoned,
+  start,
+  adopted,
+  endedBefore,
+  stop,
+  spawned,
+  spawnFailed,
+  endedSoon,
+  endedLate,
+  retryDue,
+  stopOverdue,
+]
 
 const spawn: ServiceAction = { _tag: "Spawn" }
 const alarm: ServiceAction = { _tag: "Alarm" }
@@ -53,6 +66,7 @@ const edges: Record<
     [backoff, retryDue, { _tag: "Starting", failures: 2 }, spawn],
     [backoff, stop, stopped, { _tag: "CancelRetry" }],
     [stopping, endedSoon, stopped],
+    [stopping, abandoned, stopped],
     [stopping, endedLate, stopped],
     [stopping, stopOverdue, stopping, { _tag: "Kill" }],
   ],
@@ -71,6 +85,7 @@ const edges: Record<
     [backoff, retryDue, { _tag: "Starting", failures: 2 }, spawn],
     [backoff, stop, stopped, { _tag: "CancelRetry" }],
     [stopping, endedSoon, stopped],
+    [stopping, abandoned, stopped],
     [stopping, endedLate, stopped],
     [stopping, stopOverdue, stopping, { _tag: "Kill" }],
   ],
