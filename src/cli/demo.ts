@@ -27,11 +27,17 @@ const loggingFor = (tail: LogTail, hasScreen: boolean) =>
     if (!hasScreen && isUrgent) process.stderr.write(`${text}\n`)
   })
 
+/** Sources are started by the Node that runs them, which need not be the first one in a shell's PATH. */
+const program = (): string => {
+  const [node = "node", script = "slapgrid"] = process.argv
+  return script.endsWith(".ts") ? `${node} ${script}` : script
+}
+
 export const demo = ({ keep, once }: { readonly keep: boolean; readonly once: boolean }) => {
   const tail = new LogTail()
   const terminal = process.stdout.isTTY && process.env["TERM"] !== "dumb" ? process.stdout : undefined
   const say = (line: string) => void process.stdout.write(`${line}\n`)
-  return runDemo({ keep, once, terminal, isColoured: isColoured(process.stdout), say, tail }).pipe(
+  return runDemo({ keep, once, program: program(), terminal, isColoured: isColoured(process.stdout), say, tail }).pipe(
     Effect.raceFirst(Effect.scoped(audienceGone)),
     Effect.mapError(toFailure),
     Effect.annotateLogs({ actor: "demo" }),

@@ -26,6 +26,8 @@ export interface DemoStatus {
   readonly directory: string
   readonly masterUrl: string
   readonly configurationFile: string
+  /** How this program is started from a shell. */
+  readonly program: string
   readonly node: NodeStatus
   readonly instances: ReadonlyArray<InstanceStatus>
 }

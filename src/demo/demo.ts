@@ -29,6 +29,8 @@ export interface DemoOptions {
   /** Ends when all instances have answered; fails when something keeps them from it. */
   readonly once: boolean
   readonly keep: boolean
+  /** How this program is started from a shell. */
+  readonly program: string
   /** Undefined: plain lines. */
   readonly terminal: tty.WriteStream | undefined
   readonly isColoured: boolean
@@ -111,7 +113,7 @@ const startNode = Effect.fnUntraced(function* (scratch: Scratch, software: Softw
 
 /** Runs until it is interrupted, or with `once` until all instances have answered. Nothing is left afterwards. */
 export const runDemo = Effect.fnUntraced(function* (options: DemoOptions) {
-  const { keep, once, say, tail, terminal } = options
+  const { keep, once, program, say, tail, terminal } = options
   const startedAt = yield* Clock.currentTimeMillis
   yield* checkBuildout
   const scratch = yield* makeScratch({ keep, partitions, say })
@@ -124,7 +126,7 @@ export const runDemo = Effect.fnUntraced(function* (options: DemoOptions) {
   yield* Effect.addFinalizer(() => Effect.sync(() => say("stopping services, node and master")))
   const display = terminal === undefined ? plainDisplay(say, options) : yield* makeScreen(terminal, tail, options)
   const { configurationFile, directory } = scratch
-  const facts = { startedAt, directory, masterUrl, configurationFile }
+  const facts = { startedAt, directory, masterUrl, configurationFile, program }
   const status = Effect.map(board.get, (node): DemoStatus => ({ ...facts, node, instances: progress.instances }))
   const shown = follow(status, progress.bell, display, once)
   yield* Effect.raceFirst(once ? limitOnce(shown) : shown, followInstances(web, progress, software))

@@ -66,7 +66,7 @@ export const makeScreen = Effect.fnUntraced(function* (
 })
 
 const hint = (status: DemoStatus): string =>
-  `Ctrl-C cleans everything up; until then try slapgrid status --configuration-file ${status.configurationFile}`
+  `Ctrl-C cleans everything up; until then try ${status.program} status --configuration-file ${status.configurationFile}`
 
 /** A line for each change of state, with the time since the start in front. */
 export const plainDisplay = (say: (line: string) => void, { once }: Pick<DisplayOptions, "once">): Display => {

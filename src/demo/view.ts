@@ -117,7 +117,7 @@ const hintBlock = (status: DemoStatus): ReadonlyArray<Line> => {
     [span(`All answer: the first after ${duration(first)}, all after ${duration(all)}. In another terminal try:`)],
     [span(`  curl ${oneLine(url)}`, "bold")],
     ...(pid === undefined ? [] : [[span(`  kill -9 ${pid}`, "bold"), span("   and see it come back")]]),
-    [span(`  slapgrid status --configuration-file ${status.configurationFile}`, "bold")],
+    [span(`  ${status.program} status --configuration-file ${status.configurationFile}`, "bold")],
     leave,
   ]
 }

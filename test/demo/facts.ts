@@ -72,6 +72,7 @@ export const demo = (changes: Partial<DemoStatus> = {}): DemoStatus => ({
   directory: "/tmp/demo",
   masterUrl: "http://127.0.0.1:5000/",
   configurationFile: "/tmp/demo/slapos.cfg",
+  program: "slapgrid",
   node: node(),
   instances: [],
   ...changes,
