@@ -1,5 +1,6 @@
 // Signals of the foreground program. The first TERM or INT ends it in order (the runtime interrupts the main fiber);
-// a second one while that goes on kills every process group at once and leaves. HUP asks the master now, USR2 leaves the services to the next agent.
+// a second one while that goes on kills every process group at once and leaves. HUP asks the master now, USR2 leaves
+// the services to the next agent.
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { killAllGroups } from "../process/liveGroups.ts"
@@ -27,7 +28,12 @@ export const watchSignals = (): void => {
   process.on("SIGTERM", onEnd)
 }
 
-/** Runs an effect at every such signal, for the life of the Scope. */
+const ignore = (): void => undefined
+
+/**
+ * Runs an effect at every such signal, for the life of the Scope. Afterwards the signal is ignored: a terminal that is
+ * closed right after Ctrl-C must not end the program while it stops its services.
+ */
 export const onSignal = (
   signal: "SIGHUP" | "SIGUSR2",
   effect: Effect.Effect<void>,
@@ -37,6 +43,10 @@ export const onSignal = (
     const listener = () => void run(effect)
     yield* Effect.acquireRelease(
       Effect.sync(() => process.on(signal, listener)),
-      () => Effect.sync(() => process.off(signal, listener)),
+      () =>
+        Effect.sync(() => {
+          process.on(signal, ignore)
+          process.off(signal, listener)
+        }),
     )
   })
