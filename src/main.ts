@@ -50,6 +50,8 @@ const platform = Layer.mergeAll(
   CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions, GlobalFlag.LogLevel] }),
 )
 
+// Whoever reads the log or the output may go away: an error that nobody listens to would end the node with it.
+for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined)
 watchSignals()
 Command.runWith(slapgrid, { version })(normalizeFlags(process.argv.slice(2))).pipe(
   Effect.provide(platform),
