@@ -65,11 +65,16 @@ const shownState: Readonly<Record<ServiceState["_tag"], ShownState>> = {
   Exited: "exited",
 }
 
-/** One program under supervision. Mutable: only its own fiber writes, others read `status`. */
+/** What lies in the queue: the table's events, and for which deployment (the master's timestamp) to start. */
+type Message =
+  | Exclude<ServiceEvent, { readonly _tag: "Start" }>
+  | { readonly _tag: "Start"; readonly deployment: string | undefined }
+
+/** One program under supervision. Mutable: once it is inherited only its own fiber writes, others read `status`. */
 class Supervised implements Service {
   readonly spec: ServiceSpec
   readonly #dependencies: ServiceDependencies
-  readonly #events: Queue.Queue<ServiceEvent>
+  readonly #messages: Queue.Queue<Message>
   readonly #timer: FiberHandle.FiberHandle
   readonly #scope: Scope.Scope
   readonly #stopped = Deferred.makeUnsafe<void>()
@@ -83,13 +88,13 @@ class Supervised implements Service {
   constructor(
     spec: ServiceSpec,
     dependencies: ServiceDependencies,
-    events: Queue.Queue<ServiceEvent>,
+    messages: Queue.Queue<Message>,
     timer: FiberHandle.FiberHandle,
     scope: Scope.Scope,
   ) {
     this.spec = spec
     this.#dependencies = dependencies
-    this.#events = events
+    this.#messages = messages
     this.#timer = timer
     this.#scope = scope
   }
@@ -108,13 +113,7 @@ class Supervised implements Service {
     }
   }
 
-  readonly start = (deployment: string | undefined): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      if (this.#state._tag === "Exited" && (deployment === undefined || deployment === this.#deployment))
-        return Effect.void
-      this.#deployment = deployment
-      return this.#send({ _tag: "Start" })
-    })
+  readonly start = (deployment: string | undefined): Effect.Effect<void> => this.#send({ _tag: "Start", deployment })
 
   /** Takes over what an earlier agent left. */
   inherit(inheritance: Inheritance): Effect.Effect<void> {
@@ -134,19 +133,31 @@ class Supervised implements Service {
     return this.#send({ _tag: "Stop" }).pipe(Effect.andThen(Deferred.await(this.#stopped)))
   }
 
-  /** Takes events one after the other until the program has been told to stop and has stopped. */
+  /**
+   * Takes one message after the other until the program has been told to stop and has stopped. An interruption waits
+   * for the step under way: an agent that leaves must not forget a process that it has just started.
+   */
   get loop(): Effect.Effect<void> {
     return Effect.gen({ self: this }, function* () {
       let wanted = true
       while (wanted || this.#state._tag !== "Stopped") {
-        const event = yield* Queue.take(this.#events)
-        if (event._tag === "Stop") wanted = false
-        yield* this.#step(event)
+        const message = yield* Queue.take(this.#messages)
+        if (message._tag === "Stop") wanted = false
+        if (message._tag === "Start") {
+          if (this.#isDoneFor(message.deployment)) continue
+          this.#deployment = message.deployment
+        }
+        yield* Effect.uninterruptible(this.#step(message))
       }
       // An `etc/run` program may have ended long ago and left children in its group.
       if (this.#process !== undefined) yield* this.#process.end
       yield* Deferred.succeed(this.#stopped, undefined)
     })
+  }
+
+  /** Whether it is an `etc/run` program that has ended by itself for this very deployment, or for one unknown. */
+  #isDoneFor(deployment: string | undefined): boolean {
+    return this.#state._tag === "Exited" && (deployment === undefined || deployment === this.#deployment)
   }
 
   readonly #step = (event: ServiceEvent): Effect.Effect<void> =>
@@ -161,9 +172,9 @@ class Supervised implements Service {
       for (const action of actions) yield* this.#perform(action)
     })
 
-  readonly #send = (event: ServiceEvent): Effect.Effect<void> => Effect.asVoid(Queue.offer(this.#events, event))
+  readonly #send = (message: Message): Effect.Effect<void> => Effect.asVoid(Queue.offer(this.#messages, message))
 
-  readonly #later = (delay: number, event: ServiceEvent): Effect.Effect<void> =>
+  readonly #later = (delay: number, event: Message): Effect.Effect<void> =>
     Effect.sleep(delay).pipe(Effect.andThen(this.#send(event)), FiberHandle.run(this.#timer), Effect.asVoid)
 
   readonly #perform = (action: ServiceAction): Effect.Effect<void> => {
@@ -245,9 +256,9 @@ export const makeService = Effect.fnUntraced(function* (
 ) {
   // A scope of its own: what watches the process has to outlive the request to stop it.
   const inner = yield* Scope.make()
-  const events = yield* Queue.unbounded<ServiceEvent>()
+  const messages = yield* Queue.unbounded<Message>()
   const timer = yield* Scope.provide(FiberHandle.make(), inner)
-  const service = new Supervised(spec, dependencies, events, timer, inner)
+  const service = new Supervised(spec, dependencies, messages, timer, inner)
   if (inheritance !== undefined) yield* service.inherit(inheritance)
   yield* Effect.forkIn(service.loop, inner)
   yield* Effect.addFinalizer(() =>

@@ -1,6 +1,7 @@
 // The interpreter of the automaton under a clock that the test moves. Retries are jittered by a quarter, so that a wait
 // is told apart by what lies safely below and above.
 import { describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -233,6 +234,25 @@ describe("etc/run", () => {
     }),
   )
 
+  it.effect("is not run twice for a deployment that is named again while its end is not yet looked at", () =>
+    Effect.gen(function* () {
+      const { service, spawner, until, stop } = yield* supervised(program("once", { kind: "run" }))
+      yield* service.start("1")
+      const process = yield* spawner.next
+      yield* until("running")
+      yield* settle
+      yield* process.ends(exited(0))
+      // Until its fiber has taken the end from the queue, the program seems to run.
+      for (let turn = 0; turn < 20; turn++) {
+        yield* service.start("1")
+        yield* Effect.yieldNow
+      }
+      yield* settle
+      expect([service.status.state, spawner.processes.length]).toStrictEqual(["exited", 1])
+      yield* stop
+    }),
+  )
+
   it.effect("one that cannot be started is exited with its error", () =>
     Effect.gen(function* () {
       const { service, spawner, until, stop } = yield* supervised(program("once", { kind: "run" }))
@@ -253,6 +273,39 @@ describe("etc/run", () => {
       yield* until("exited")
       yield* stop
       yield* process.killed
+    }),
+  )
+})
+
+describe("leaving", () => {
+  it.effect("while a program is started waits until it can be found again", () =>
+    Effect.gen(function* () {
+      const spawner = new ScriptedSpawner()
+      const spec = program("web-on-watch")
+      const spawning = yield* Deferred.make<void>()
+      const spawned = yield* Deferred.make<void>()
+      const remembered: Array<number | undefined> = []
+      const { service, stop } = yield* supervised(spec, {
+        spawn: Effect.gen(function* () {
+          const process = yield* spawner.spawn(commandOf(spec))
+          yield* Deferred.succeed(spawning, undefined)
+          yield* Deferred.await(spawned)
+          return process
+        }),
+        remember: (memory) =>
+          Effect.sync(() =>
+            remembered.push(memory !== undefined && "process" in memory ? memory.process.pid : undefined),
+          ),
+        isLeaving: () => true,
+      })
+      yield* service.start("1")
+      yield* Deferred.await(spawning)
+      const leaving = yield* Effect.forkChild(stop)
+      yield* settle
+      yield* Deferred.succeed(spawned, undefined)
+      yield* Fiber.join(leaving)
+      const [process] = spawner.processes
+      expect([remembered.at(-1), process?.isAlive, process?.signals]).toStrictEqual([process?.pid, true, []])
     }),
   )
 })
