@@ -8,10 +8,10 @@ import * as Layer from "effect/Layer"
 import * as fs from "node:fs"
 import { type ExitStatus, unknownExit } from "../domain/ExitStatus.ts"
 import { Containment } from "./containment/Containment.ts"
-import { forgetGroup, registerGroup, signalGroup } from "./liveGroups.ts"
+import { registerGroup, signalGroup } from "./liveGroups.ts"
 import type { ProcessRecord } from "./ProcessTable.ts"
 import { processFacts } from "./procfs.ts"
-import type { ServiceProcess } from "./Spawner.ts"
+import { endSession, type ServiceProcess } from "./Spawner.ts"
 
 const lookInterval = "300 millis"
 /** How many of them /proc is asked about at each look. */
@@ -64,9 +64,7 @@ export class AdoptedProcesses extends Context.Service<
           cgroup: record.cgroup ?? undefined,
           exit: Deferred.await(one.ended),
           terminate: Effect.sync(() => void (isThere(record) && signalGroup(pid, "SIGTERM"))),
-          end: Effect.suspend(() => enclosure.end(isThere(record) ? pid : undefined)).pipe(
-            Effect.ensuring(Effect.sync(() => forgetGroup(pid))),
-          ),
+          end: endSession(pid, record.startTime, enclosure),
         }
       }
       return AdoptedProcesses.of({ adopt })

@@ -11,7 +11,7 @@ import { type ChildProcess, spawn as spawnChild } from "node:child_process"
 import { describeExit, exited, type ExitStatus, signaled } from "../domain/ExitStatus.ts"
 import type { Enclosure } from "./containment/Containment.ts"
 import { forgetGroup, groupExists, isRegistered, registerGroup, signalGroup } from "./liveGroups.ts"
-import { processFacts } from "./procfs.ts"
+import { isRecycled, processFacts } from "./procfs.ts"
 import { type Credentials, wrap } from "./privileges.ts"
 
 export class CommandError extends Schema.TaggedError<CommandError>()("CommandError", {
@@ -75,10 +75,10 @@ const exitStatus = (code: number | null, signal: string | null): ExitStatus =>
 
 const shown = (argv: ReadonlyArray<string>): string => argv.join(" ").slice(0, 200)
 
-/** Kills what is left of a session and its enclosure, and waits until it is gone. */
-const endSession = (leader: number, enclosure: Enclosure): Effect.Effect<void> =>
-  Effect.suspend(() => enclosure.end(isRegistered(leader) ? leader : undefined)).pipe(
-    Effect.ensuring(Effect.sync(() => forgetGroup(leader))),
+/** Kills what is left of a session and its enclosure, whether its leader lives or not, and waits until it is gone. */
+export const endSession = (pid: number, startTime: string, enclosure: Enclosure): Effect.Effect<void> =>
+  Effect.suspend(() => enclosure.end(isRecycled(pid, startTime) ? undefined : pid)).pipe(
+    Effect.ensuring(Effect.sync(() => forgetGroup(pid))),
   )
 
 interface Launch {
@@ -115,6 +115,8 @@ const launch = (label: string, options: Launch): Effect.Effect<ServiceProcess, C
     // The agent's life does not hang on its services: it may leave them.
     child.unref()
     registerGroup(pid, options.enclosure.cgroup)
+    // Nobody has reaped it yet, so it is there.
+    const startTime = processFacts(pid)?.startTime ?? ""
     const ended = Deferred.makeUnsafe<ExitStatus>()
     child.once("exit", (code, signal) => {
       if (!groupExists(pid)) forgetGroup(pid)
@@ -123,12 +125,12 @@ const launch = (label: string, options: Launch): Effect.Effect<ServiceProcess, C
     resume(
       Effect.succeed({
         pid,
-        startTime: processFacts(pid)?.startTime ?? "",
+        startTime,
         cgroup: options.enclosure.cgroup,
         exit: Deferred.await(ended),
         // Not once it is known to be gone: the number could be somebody else's by now.
         terminate: Effect.sync(() => void (isRegistered(pid) && signalGroup(pid, "SIGTERM"))),
-        end: endSession(pid, options.enclosure),
+        end: endSession(pid, startTime, options.enclosure),
       }),
     )
   })

@@ -44,6 +44,15 @@ export const processFacts = (pid: number): ProcessFacts | undefined => {
   }
 }
 
+/**
+ * Whether the pid names another process than the one that started then. While it does not, a session of that number is
+ * the one that this process led, dead or alive: the kernel gives no number away that a session still has.
+ */
+export const isRecycled = (pid: number, startTime: string): boolean => {
+  const facts = processFacts(pid)
+  return facts !== undefined && facts.startTime !== startTime
+}
+
 /** Every process that this pid namespace shows. */
 export const allProcesses = (): ReadonlyArray<ProcessFacts> =>
   fs.readdirSync("/proc").flatMap((name) => {

@@ -217,6 +217,23 @@ describe("spawn", () => {
     }),
   )
 
+  it.effect("end kills what is left of the session of a leader whose own group is empty", () =>
+    Effect.gen(function* () {
+      const { fifo, service, spawner, untilClosed } = yield* stage
+      const closed = yield* Effect.forkChild(untilClosed)
+      // As a shell with job control does.
+      const job = `import os
+job = os.fork()
+job or os.setpgid(0, 0) or os.execvp("sleep", ["sleep", "1000"])
+while os.getpgid(job) != job: pass`
+      const child = yield* spawner.spawn(service(`exec 3>${fifo}; echo up >&3; exec /usr/bin/python3 -c '${job}'`))
+      expect(yield* child.exit).toStrictEqual(exited(0))
+      expect(closed.pollUnsafe()).toBeUndefined()
+      yield* live(child.end)
+      expect(yield* Fiber.join(closed)).toBe("up\n")
+    }),
+  )
+
   it.effect("a program without a first line is a shell script; one that cannot be executed ends with 126", () =>
     Effect.gen(function* () {
       const { root, service, spawner, text } = yield* stage
