@@ -78,14 +78,12 @@ export class PartitionServices extends Context.Service<
         }, Effect.scoped)
         const inherited = inheritances.take(id)
         const except = new Set(inherited.map(({ spec }) => member(spec)))
-        yield* containment.endOwner(id, { except, uid: undefined })
+        yield* containment.endOwner(id, { except, ownUid: () => undefined })
         return yield* makeServiceGroup({
           inherited,
           isLeaving,
           forget: (spec) => inheritances.remember(spec, undefined),
-          endRest: Effect.suspend(() =>
-            containment.endOwner(id, { except: new Set(), uid: ownUid(config.instanceRoot, id) }),
-          ),
+          endRest: containment.endOwner(id, { except: new Set(), ownUid: () => ownUid(config.instanceRoot, id) }),
           dependenciesOf: (spec) => ({
             spawn: spawn(spec),
             stopTimeout: config.stopTimeout,

@@ -33,10 +33,13 @@ export interface ContainmentShape {
   readonly enclosure: (owner: string, member: string) => Enclosure
   /** The same for a cgroup that an earlier agent made, wherever that was. */
   readonly adopted: (cgroup: string | undefined) => Enclosure
-  /** Ends everything of an owner except the members named; `uid` is the owner's when nobody else has it. */
+  /**
+   * Ends everything of an owner except the members named. `ownUid` gives the owner's uid when nobody else has it; only
+   * asked where nothing better tells.
+   */
   readonly endOwner: (
     owner: string,
-    options: { readonly except: ReadonlySet<string>; readonly uid: number | undefined },
+    options: { readonly except: ReadonlySet<string>; readonly ownUid: () => number | undefined },
   ) => Effect.Effect<void>
 }
 
@@ -86,10 +89,13 @@ const bySession: ContainmentShape = {
   kind: "session",
   enclosure: () => sessionEnclosure,
   adopted: () => sessionEnclosure,
-  endOwner: (_owner, { uid }) =>
-    uid === undefined
-      ? Effect.void
-      : endAll(() => allProcesses().filter((one) => one.uid === uid && one.state !== "Z")),
+  endOwner: (_owner, { ownUid }) =>
+    Effect.suspend(() => {
+      const uid = ownUid()
+      return uid === undefined
+        ? Effect.void
+        : endAll(() => allProcesses().filter((one) => one.uid === uid && one.state !== "Z"))
+    }),
 }
 
 /** The place of a session that has no cgroup. */
