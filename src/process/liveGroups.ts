@@ -29,10 +29,14 @@ export const groupExists = (pgid: number): boolean => {
   }
 }
 
-/** Kills everything at once, without waiting. */
+/** Kills everything at once, without waiting; what cannot be killed keeps no other from it. */
 export const killAllGroups = (): void => {
   for (const [pgid, cgroup] of groups) {
     signalGroup(pgid, "SIGKILL")
-    if (cgroup !== undefined) killGroupNow(cgroup)
+    try {
+      if (cgroup !== undefined) killGroupNow(cgroup)
+    } catch {
+      // The group of processes is killed: there is nobody left who could be told.
+    }
   }
 }
