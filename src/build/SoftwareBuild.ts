@@ -56,6 +56,13 @@ export class SoftwareBuild extends Context.Service<
 
       const open = (url: SoftwareUrl) => OwnedDirectory.open(releaseDirectory(config.softwareRoot, url))
 
+      /** Ends what a build, a dead agent's too, has left running, and removes its cgroup. */
+      const endBuilds = (url: SoftwareUrl) =>
+        containment.endOwner(releaseDirectory(config.softwareRoot, url), {
+          except: new Set(),
+          ownUid: () => undefined,
+        })
+
       const isCompleted = (url: SoftwareUrl) =>
         open(url).pipe(
           Effect.flatMap((directory) => directory.exists(completedFile)),
@@ -81,6 +88,7 @@ export class SoftwareBuild extends Context.Service<
 
       const build = Effect.fn("SoftwareBuild.build")(
         function* (url: SoftwareUrl, watch: (progress: BuildProgress) => Effect.Effect<never>) {
+          yield* Effect.acquireRelease(endBuilds(url), () => endBuilds(url))
           yield* checkFreeSpace(config.softwareRoot, config.softwareMinFreeSpace, "software_min_free_space")
           const { credentials, directory, home } = yield* prepare(url)
           const log = yield* directory.openLog(logFile, logLimit)
@@ -125,7 +133,10 @@ export class SoftwareBuild extends Context.Service<
       }, Effect.mapError(toBuildError))
 
       const destroy = (url: SoftwareUrl) =>
-        Effect.mapError(removeTree(releaseDirectory(config.softwareRoot, url)), toBuildError)
+        Effect.andThen(
+          endBuilds(url),
+          Effect.mapError(removeTree(releaseDirectory(config.softwareRoot, url)), toBuildError),
+        )
 
       return SoftwareBuild.of({ isCompleted, build, complete, destroy })
     }),

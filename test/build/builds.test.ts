@@ -39,13 +39,22 @@ const machine = Effect.fnUntraced(function* (changes: Partial<NodeConfigShape> =
   fs.writeFileSync(config.buildout, "#!/usr/bin/python3\n")
   for (const path of [config.softwareRoot, partition]) fs.chownSync(path, stranger.uid, stranger.gid)
   const buildouts = new Calls<BuildoutRequest, void, BuildError>()
+  /** For each end of everything that runs for an owner: the owner, and what lies in its directory then. */
+  const ends: Array<readonly [owner: string, entries: ReadonlyArray<string>]> = []
+  const containment = Containment.of({
+    kind: "session",
+    enclosure: () => sessionEnclosure,
+    adopted: () => sessionEnclosure,
+    endOwner: (owner) =>
+      Effect.sync(() => void ends.push([owner, fs.existsSync(owner) ? fs.readdirSync(owner).sort() : []])),
+  })
   const spawner = new ScriptedSpawner()
   const context = yield* Layer.build(
     Layer.merge(SoftwareBuild.layer, InstanceBuild.layer).pipe(
       Layer.provide(Layer.succeed(Buildout, Buildout.of({ run: buildouts.call }))),
       Layer.provide(spawner.layer),
       Layer.provide(Accounts.layer({ rootCheck: true })),
-      Layer.provide(Containment.layerSession),
+      Layer.provide(Layer.succeed(Containment, containment)),
       Layer.provide(Layer.succeed(NodeConfig, config)),
     ),
   )
@@ -55,6 +64,7 @@ const machine = Effect.fnUntraced(function* (changes: Partial<NodeConfigShape> =
     partition,
     path: releaseDirectory(config.softwareRoot, release),
     buildouts,
+    ends,
     spawner,
     software: Context.get(context, SoftwareBuild),
     instances: Context.get(context, InstanceBuild),
@@ -73,6 +83,20 @@ const bootstrapping =
       : how
 
 describe("a software release", () => {
+  it.effect("has what a dead agent's build left ended before it is touched, and nothing left afterwards", () =>
+    Effect.gen(function* () {
+      const { buildouts, ends, path, software } = yield* machine()
+      buildouts.reply = bootstrapping(path, failed)
+      yield* Effect.flip(software.build(release, () => Effect.never))
+      expect(ends.map(([owner, entries]) => [owner, entries.length > 0])).toStrictEqual([
+        [path, false],
+        [path, true],
+      ])
+      yield* software.destroy(release)
+      expect(ends.slice(2)).toStrictEqual([[path, ends[1]?.[1]]])
+    }),
+  )
+
   it.effect(
     "is bootstrapped with the configured buildout, then built with its own, as the owner of software_root",
     () =>
