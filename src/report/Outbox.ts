@@ -70,21 +70,21 @@ export class Outbox extends Context.Service<
         waiting.delete(subject)
       })
 
-      const put = (report: Report) =>
-        Effect.gen(function* () {
-          const entry: Entry = { report, delivery: yield* Deferred.make<Delivery>() }
-          const subject = subjectOf(report)
-          const isSending = waiting.has(subject)
-          const replaced = waiting.get(subject)
-          waiting.set(subject, entry)
-          if (replaced !== undefined) yield* Deferred.succeed(replaced.delivery, "Replaced")
-          if (!isSending) fork(send(subject))
-          return entry
-        })
+      /** In one go: a report that lay there without a sender would keep all later ones about its subject. */
+      const put = (report: Report): Entry => {
+        const entry: Entry = { report, delivery: Deferred.makeUnsafe() }
+        const subject = subjectOf(report)
+        const isSending = waiting.has(subject)
+        const replaced = waiting.get(subject)
+        waiting.set(subject, entry)
+        if (replaced !== undefined) Deferred.doneUnsafe(replaced.delivery, Effect.succeed("Replaced"))
+        if (!isSending) fork(send(subject))
+        return entry
+      }
 
       return Outbox.of({
-        offer: (report) => Effect.asVoid(put(report)),
-        deliver: (report) => Effect.flatMap(put(report), (entry) => Deferred.await(entry.delivery)),
+        offer: (report) => Effect.sync(() => void put(report)),
+        deliver: (report) => Effect.suspend(() => Deferred.await(put(report).delivery)),
         pending: Effect.sync(() => waiting.size),
       })
     }),
