@@ -7,6 +7,9 @@ import { errnoOf } from "../files/FileError.ts"
 import { agentDirectory } from "../files/machine.ts"
 import { ControlError, socketName } from "./protocol.ts"
 
+/** Milliseconds: an agent that takes longer is stopped or stuck. */
+const patience = 10_000
+
 const failure = (path: string, cause: unknown): ControlError => {
   const code = errnoOf(cause) ?? ""
   const message =
@@ -25,7 +28,8 @@ const call = (instanceRoot: string, method: "GET" | "POST", route: string): Effe
       const fd = fs.openSync(directory, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY)
       const agent = new Agent({ connect: { socketPath: `/proc/self/fd/${fd}/${socketName}` } })
       try {
-        const { body, statusCode } = await request(`http://slapgrid${route}`, { method, dispatcher: agent, signal })
+        const options = { method, dispatcher: agent, signal, headersTimeout: patience, bodyTimeout: patience }
+        const { body, statusCode } = await request(`http://slapgrid${route}`, options)
         const answer: unknown = await body.json()
         if (statusCode !== 200) throw new Error(`status ${statusCode}: ${JSON.stringify(answer)}`)
         return answer

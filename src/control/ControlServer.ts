@@ -37,7 +37,15 @@ export class ControlServer extends Context.Service<ControlServer, { readonly pat
           const route = routes[`${request.method ?? ""} ${request.url ?? ""}`]
           return route === undefined
             ? Effect.succeed({ status: 404, body: { error: `no such call: ${request.method} ${request.url}` } })
-            : Effect.map(route, (body) => ({ status: 200, body }))
+            : Effect.map(route, (body) => ({ status: 200, body })).pipe(
+                // A rejected promise that nobody looks at would end the agent.
+                Effect.catchCause((cause) =>
+                  Effect.as(Effect.logError(`the call ${request.method} ${request.url} failed`, cause), {
+                    status: 500,
+                    body: { error: "the agent failed to answer: see its log" },
+                  }),
+                ),
+              )
         }
         yield* listen(directory, (request, response) => {
           request.resume()

@@ -18,11 +18,11 @@ import { Inbox } from "../support/Calls.ts"
 import { nodeConfig } from "../support/facts.ts"
 import { openBelow, scratchDirectory } from "../support/scratch.ts"
 
-const layer = (root: string, syncs = new Inbox<void>()) =>
+const layer = (root: string, syncNow: Effect.Effect<void> = Effect.void) =>
   Layer.unwrap(
     Effect.gen(function* () {
       const updates = yield* Queue.sliding<Update>(1)
-      const sync = MasterSync.of({ updates, syncNow: Effect.sync(() => syncs.push(undefined)) })
+      const sync = MasterSync.of({ updates, syncNow })
       return ControlServer.layer(`${root}/var/run/slapgrid`).pipe(
         Layer.provideMerge(StatusBoard.layer),
         Layer.provide(Layer.succeed(MasterSync, sync)),
@@ -53,7 +53,12 @@ describe("calls", () => {
     Effect.gen(function* () {
       const root = yield* rootOf("i")
       const syncs = new Inbox<void>()
-      yield* Layer.build(layer(root, syncs))
+      yield* Layer.build(
+        layer(
+          root,
+          Effect.sync(() => syncs.push(undefined)),
+        ),
+      )
       expect(yield* call(root, "GET", "/status")).toMatchObject({
         status: 200,
         type: "application/json",
@@ -75,6 +80,15 @@ describe("calls", () => {
           body: { error: `no such call: ${method} ${route}` },
         })
       }
+    }),
+  )
+
+  it.effect("one that fails ends neither the agent nor the next one", () =>
+    Effect.gen(function* () {
+      const root = yield* rootOf("i")
+      yield* Layer.build(layer(root, Effect.die(new Error("broken"))))
+      expect(yield* call(root, "POST", "/sync")).toMatchObject({ status: 500 })
+      expect(yield* call(root, "GET", "/status")).toMatchObject({ status: 200 })
     }),
   )
 
