@@ -11,7 +11,7 @@ export interface ServiceSpec {
   readonly name: string
   /** Absolute path of the wrapper in `etc/run` or `etc/service`. */
   readonly path: string
-  /** Hash of the wrapper's content: another content is another program. */
+  /** Hash of the wrapper's content, or of a link's text: another one is another program. */
   readonly hash: string
   /** `uid:gid` as which it runs. */
   readonly user: string

@@ -1,5 +1,5 @@
-// Texts of strangers (children, masters) made fit for a terminal, and durations for people. Whatever was not written by
-// the program itself passes through here before it is shown.
+// Texts of strangers (children, masters) made fit for a terminal. Whatever was not written by the program itself passes
+// through here before it is shown.
 
 /** Control characters but newline and tab become visible escapes: a log line must not be able to steer a terminal. */
 export const escapeControls = (text: string): string =>

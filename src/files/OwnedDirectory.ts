@@ -1,6 +1,7 @@
 // The only way the agent touches what lies in a directory that belongs to a partition or to the software owner. The
-// owner is a stranger: every name is looked up without following links, what is read must be a regular file with one name, what is written is a new file put in
-// place by a rename, and whoever holds the directory open cannot be led elsewhere.
+// owner is a stranger: every name is looked up without following links, what is read must be a regular file with one
+// name, what is written is a new file put in place by a rename, and whoever holds the directory open cannot be led
+// elsewhere.
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { createHash, randomBytes } from "node:crypto"
