@@ -10,6 +10,7 @@ import { MasterSync, type Update } from "../desired/MasterSync.ts"
 import type { DesiredPartition, DesiredSoftware } from "../domain/DesiredState.ts"
 import type { PartitionId, SoftwareUrl } from "../domain/ids.ts"
 import { Containment } from "../process/containment/Containment.ts"
+import { Inheritances } from "../process/Inheritances.ts"
 import { StatusBoard } from "../report/StatusBoard.ts"
 import type { Actor } from "./Actor.ts"
 import type { PartitionWish } from "./partition/decide.ts"
@@ -26,8 +27,8 @@ interface KnownSoftware {
 
 interface KnownPartition {
   readonly actor: Actor<PartitionWish>
-  /** What was told last. */
-  wish: PartitionWish
+  /** What was told last; undefined while only an earlier agent's services tell of the partition. */
+  wish: PartitionWish | undefined
   isGone: boolean
 }
 
@@ -42,6 +43,7 @@ export const NodeSupervisor = {
       const registry = new Registry({ ...parts, partitionScope, softwareScope })
       // Last registered, first to run: nothing new comes, then services end while everything they report to is there.
       yield* Effect.addFinalizer((exit) => Scope.close(partitionScope, exit))
+      yield* Effect.forEach((yield* Inheritances).partitions, registry.adopt)
       yield* Queue.take(updates).pipe(
         Effect.flatMap((update) => Effect.catchDefect(registry.apply(update), tellDefect)),
         Effect.forever,
@@ -75,6 +77,12 @@ class Registry {
     this.#parts = parts
   }
 
+  /** Supervises what an earlier agent left, before the master has said anything. */
+  readonly adopt = (id: PartitionId): Effect.Effect<void> =>
+    Effect.gen({ self: this }, function* () {
+      this.#partitions.set(id, { actor: yield* this.#newPartition(id), wish: undefined, isGone: false })
+    }).pipe(Effect.catch((error) => Effect.logError(`${id} cannot be supervised: ${error.message}`)))
+
   readonly apply = ({ nudge, state }: Update): Effect.Effect<void> =>
     Effect.gen({ self: this }, function* () {
       const asked = nudge !== this.#nudge
@@ -95,6 +103,7 @@ class Registry {
         ({ isGone, wish }, one) =>
           !asked &&
           !isGone &&
+          wish !== undefined &&
           samePartition(wish.partition, one) &&
           wish.isSoftwareReady === this.#isSoftwareReady(one),
       )
@@ -118,9 +127,10 @@ class Registry {
 
   readonly #tellPartition = (desired: DesiredPartition): Effect.Effect<void> =>
     Effect.gen({ self: this }, function* () {
-      const wish = this.#wishFor(desired)
       const known = this.#partitions.get(desired.id)
       const actor = known?.actor ?? (yield* this.#newPartition(desired.id))
+      // Only now: a release can have become ready while the partition was made.
+      const wish = this.#wishFor(desired)
       this.#partitions.set(desired.id, { actor, wish, isGone: false })
       yield* actor.tell(wish)
     }).pipe(
@@ -153,11 +163,12 @@ class Registry {
       const software = this.#software.get(url)
       if (software === undefined || software.isReady === isReady) return Effect.void
       software.isReady = isReady
-      const users = [...this.#partitions.values()].filter(({ wish }) => wish.partition.software === url)
+      const users = [...this.#partitions.values()].filter(({ wish }) => wish?.partition.software === url)
       return Effect.forEach(users, (known) => this.#tellAgain(known), { discard: true })
     })
 
   #tellAgain(known: KnownPartition): Effect.Effect<void> {
+    if (known.wish === undefined) return Effect.void
     known.wish = this.#wishFor(known.wish.partition)
     return known.actor.tell(known.wish)
   }

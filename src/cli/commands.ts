@@ -1,6 +1,7 @@
 // The command line as a whole: names, flags and which file does the work. That file is only loaded when its command
 // is the one asked for, because a node's machinery takes longer to load than `--help` to print.
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import { configFlags, logFormatFlag } from "./options.ts"
@@ -13,7 +14,11 @@ const masterCommand = Command.make(
       Flag.withDescription("Address to listen on; there is no authentication, so keep it on loopback"),
       Flag.withDefault("127.0.0.1"),
     ),
-    port: Flag.Int("port").pipe(Flag.withDescription("Port to listen on; 0 takes a free one"), Flag.withDefault(5000)),
+    port: Flag.Int("port").pipe(
+      Flag.withSchema(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 65_535 }))),
+      Flag.withDescription("Port to listen on; 0 takes a free one"),
+      Flag.withDefault(5000),
+    ),
     logFormat: logFormatFlag,
   },
   (values) =>

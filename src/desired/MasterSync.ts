@@ -41,12 +41,14 @@ export class MasterSync extends Context.Service<
       const wakeUps = yield* Queue.sliding<void>(1)
 
       let failures = 0
+      let lastReason: MasterError["reason"] | undefined
       let lastSuccess: number | undefined
       let rejected = ""
 
       const succeed = Effect.fnUntraced(function* (state: DesiredState, nudge: number) {
         if (failures > 0) yield* Effect.logInfo(`the master answers again`)
         failures = 0
+        lastReason = undefined
         lastSuccess = yield* Clock.currentTimeMillis
         const told = describeRejected(state.rejected)
         if (told !== "" && told !== rejected)
@@ -58,7 +60,9 @@ export class MasterSync extends Context.Service<
 
       const fail = Effect.fnUntraced(function* (error: MasterError) {
         failures++
-        if (failures === 1) yield* Effect.logWarning(`${error.message}; what runs goes on`)
+        const isNews = error.reason !== lastReason
+        lastReason = error.reason
+        if (isNews) yield* Effect.logWarning(`${error.message}; what runs goes on`)
         yield* board.setSync({ lastSuccess, error: error.message })
       })
 

@@ -31,6 +31,10 @@ export interface WriteOptions {
 }
 
 const maxFileSize = 16 * 1024 * 1024
+/** Wrappers are short. A larger program is known by its size and time: reading thousands of them would take the agent's time. */
+const maxHashedSize = 64 * 1024
+/** More programs than any instance has; a partition must not keep the agent busy with listing them. */
+const maxPrograms = 2000
 
 /** A regular file with a single name: no link to somebody else's file, no FIFO, no device. */
 const checkRegular = (fd: number, operation: string, shown: string): fs.Stats => {
@@ -88,6 +92,41 @@ const undefinedIfAbsent = <A>(effect: Effect.Effect<A, FileError>): Effect.Effec
     () => Effect.undefined,
   )
 
+const logFlags = O_RDWR | O_APPEND | O_NOFOLLOW | O_NONBLOCK
+
+/**
+ * Opens a log of `owner`'s, or makes one. A file of somebody else's is never used, however often it is linked by now:
+ * it can be the other end of a link that was taken away after the opening. One that the agent's user left (the
+ * reference's logs are root's) is put aside as the backup.
+ */
+const openOwnLog = (directory: number, name: string, shown: string, owner: DirectoryOwner): number => {
+  const present = openIfPresent(directory, name)
+  if (present !== undefined) {
+    try {
+      if (checkRegular(present, "open log", shown).uid === owner.uid) return present
+    } catch (cause) {
+      fs.closeSync(present)
+      throw cause
+    }
+    const { uid } = fs.fstatSync(present)
+    fs.closeSync(present)
+    if (uid !== process.geteuid?.()) throw unsafe("open log", shown, "it belongs to somebody else")
+    fs.renameSync(at(directory, name), at(directory, `${name}.1`))
+  }
+  const fd = fs.openSync(at(directory, name), logFlags | O_CREAT | O_EXCL, 0o600)
+  giveTo(fd, owner)
+  return fd
+}
+
+const openIfPresent = (directory: number, name: string): number | undefined => {
+  try {
+    return fs.openSync(at(directory, name), logFlags)
+  } catch (cause) {
+    if (errnoOf(cause) === "ENOENT") return undefined
+    throw cause
+  }
+}
+
 /** Moves a file of more than `limit` bytes to `<name>.1`. */
 const rotate = (directory: number, name: string, limit: number): void => {
   const stats = fs.lstatSync(at(directory, name), { throwIfNoEntry: false })
@@ -116,7 +155,7 @@ const writeNew = (directory: number, name: string, content: string | Uint8Array,
 const isReadable = (stats: fs.Stats): boolean =>
   stats.isFile() &&
   stats.nlink === 1 &&
-  stats.size <= maxFileSize &&
+  stats.size <= maxHashedSize &&
   (process.geteuid?.() === 0 || (stats.mode & 0o400) !== 0)
 
 /** SHA-256 of what the entry is: a file's content, a link's text, else its size and time. */
@@ -125,10 +164,24 @@ const hashEntry = (directory: number, name: string, shown: string): string | und
   if (stats.isDirectory()) return undefined
   const digest = createHash("sha256")
   if (stats.isSymbolicLink()) digest.update(`link ${fs.readlinkSync(at(directory, name))}`)
-  else if (isReadable(stats)) digest.update(readBounded(directory, name, shown, maxFileSize))
+  else if (isReadable(stats)) digest.update(readBounded(directory, name, shown, maxHashedSize))
   else digest.update(`other ${stats.ino} ${stats.size} ${stats.mtimeMs}`)
   return digest.digest("hex")
 }
+
+const namesOfPrograms = (directory: number, shown: string): ReadonlyArray<string> => {
+  const names = fs.readdirSync(`/proc/self/fd/${directory}`)
+  if (names.length > maxPrograms) throw tooMany(shown, names.length)
+  return names.sort()
+}
+
+const tooMany = (path: string, count: number): FileError =>
+  new FileError({
+    path,
+    operation: "list",
+    reason: "TooLarge",
+    message: `cannot list ${path}: ${count} entries, more than the limit of ${maxPrograms} programs`,
+  })
 
 /** One entry that goes away while the others are looked at must not make the whole directory seem absent. */
 const unlessGone = <A>(look: () => A): A | undefined => {
@@ -242,13 +295,10 @@ export class OwnedDirectory {
   programs(relative: string): Effect.Effect<ReadonlyArray<ProgramEntry>, FileError> {
     const list = this.#in("list", relative, (parent, last, shown) =>
       withDirectory(at(parent, last), shown, (directory) =>
-        fs
-          .readdirSync(`/proc/self/fd/${directory}`)
-          .sort()
-          .flatMap((name) => {
-            const hash = unlessGone(() => hashEntry(directory, name, `${shown}/${name}`))
-            return hash === undefined ? [] : [{ name, hash }]
-          }),
+        namesOfPrograms(directory, shown).flatMap((name) => {
+          const hash = unlessGone(() => hashEntry(directory, name, `${shown}/${name}`))
+          return hash === undefined ? [] : [{ name, hash }]
+        }),
       ),
     )
     return Effect.map(undefinedIfAbsent(list), (entries) => entries ?? [])
@@ -271,15 +321,7 @@ export class OwnedDirectory {
       this.#in("open log", relative, (directory, name, shown) => {
         rotate(directory, name, rotateAt)
         // Read access too: the end of a failed build's log is part of its report.
-        const fd = fs.openSync(at(directory, name), O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600)
-        try {
-          checkRegular(fd, "open log", shown)
-          giveTo(fd, this.owner)
-          return fd
-        } catch (cause) {
-          fs.closeSync(fd)
-          throw cause
-        }
+        return openOwnLog(directory, name, shown, this.owner)
       }),
       (fd) => Effect.sync(() => fs.closeSync(fd)),
     )

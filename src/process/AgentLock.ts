@@ -78,6 +78,11 @@ const takeLock = Effect.fnUntraced(function* (
     return yield* new AlreadyRunning({ instanceRoot, message })
   }
   if (status !== 0) return yield* new UnusableRoot({ message: `cannot lock ${file}: ${error?.message ?? stderr}` })
-  fs.ftruncateSync(fd)
-  fs.writeSync(fd, `${process.pid}\n`, 0)
+  yield* Effect.try({
+    try: () => {
+      fs.ftruncateSync(fd)
+      fs.writeSync(fd, `${process.pid}\n`, 0)
+    },
+    catch: (cause) => new UnusableRoot({ message: `cannot write ${file}: ${String(cause)}` }),
+  })
 })

@@ -14,6 +14,8 @@ import type { Inherited } from "./service/ServiceGroup.ts"
 export class Inheritances extends Context.Service<
   Inheritances,
   {
+    /** The partitions that inherit something. */
+    readonly partitions: ReadonlyArray<PartitionId>
     /** What the partition inherits; only the first call gets it. */
     readonly take: (id: PartitionId) => ReadonlyArray<Inherited>
     readonly remember: (spec: ServiceSpec, memory: Memory) => Effect.Effect<void>
@@ -54,7 +56,7 @@ export class Inheritances extends Context.Service<
           else table.put(toRecord(table.world, spec, memory))
         })
 
-      return Inheritances.of({ take, remember })
+      return Inheritances.of({ partitions: [...byPartition.keys()], take, remember })
     }),
   )
 }

@@ -13,6 +13,7 @@ import type { PartitionWish } from "../../src/actors/partition/decide.ts"
 import { PartitionActors } from "../../src/actors/partition/PartitionActor.ts"
 import type { SoftwareWish } from "../../src/actors/software/decide.ts"
 import { SoftwareActors, type SoftwareOptions } from "../../src/actors/software/SoftwareActor.ts"
+import { Inheritances } from "../../src/process/Inheritances.ts"
 import { Containment } from "../../src/process/containment/Containment.ts"
 import { MasterSync, type Update } from "../../src/desired/MasterSync.ts"
 import { FileError } from "../../src/files/FileError.ts"
@@ -82,6 +83,7 @@ const supervised = Effect.gen(function* () {
         Layer.mergeAll(
           Layer.succeed(SoftwareActors, softwareActors),
           Containment.layerSession,
+          Layer.succeed(Inheritances, Inheritances.of({ partitions: [], take: () => [], remember: () => Effect.void })),
           Layer.succeed(PartitionActors, partitionActors),
           Layer.succeed(MasterSync, MasterSync.of({ updates, syncNow: Effect.void })),
           new ScriptedClient().layer(nodeConfig()),

@@ -53,11 +53,12 @@ export class PartitionActors extends Context.Service<
       const make = Effect.fnUntraced(function* (id: PartitionId) {
         const work = new PartitionWork(id, dependencies)
         const view = new PartitionView(id, board)
-        const onAlarm = (spec: ServiceSpec) => bang(work, outbox, spec)
+        const deployment: Deployment = { timestamp: undefined }
+        const onAlarm = (spec: ServiceSpec) => bang(work, outbox, spec, deployment)
         const group = yield* services.group({ id, onChange: view.refresh, onAlarm })
         view.watch(group.status)
         const completion = yield* FiberHandle.make<void>()
-        const supervision = new Supervision({ work, view, group, outbox, turn, periods, completion })
+        const supervision = new Supervision({ work, view, group, outbox, turn, periods, completion, deployment })
         return yield* makeActor(`partition ${id}`, supervision.follow)
       })
       return PartitionActors.of({ make })
@@ -66,14 +67,49 @@ export class PartitionActors extends Context.Service<
 }
 
 /** A watched program ended by itself: the master hears of it once for each deployment. */
-const bang = Effect.fnUntraced(function* (work: PartitionWork, outbox: Outbox["Service"], spec: ServiceSpec) {
+const bang = Effect.fnUntraced(function* (
+  work: PartitionWork,
+  outbox: Outbox["Service"],
+  spec: ServiceSpec,
+  { timestamp }: Deployment,
+) {
   yield* Effect.logWarning(`${fullName(spec)} ended and is started again`)
-  if (!(yield* work.claimBang)) return
+  if (!(yield* work.claimBang(timestamp))) return
   const message = `${spec.name} process in partition ${work.id} encountered a problem`
   yield* outbox.offer({ _tag: "Bang", id: work.id, message })
 })
 
+const markProcessed = (work: PartitionWork, timestamp: string): Effect.Effect<void> =>
+  Effect.catch(work.complete(timestamp), (error) =>
+    Effect.logWarning(`${work.id} will be processed again: ${error.message}`),
+  )
+
+/** How long an installation keeps others waiting. */
+const turnLimit = "2 minutes"
+
+/** Takes a turn for the work. Work that hangs gives it up after a while: it must not hold all other partitions. */
+const inTurn = <A, E, R>(turn: Semaphore.Semaphore, work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.acquireUseRelease(
+    Effect.as(turn.take(1), { isTaken: true }),
+    (state) => {
+      const giveUp = Effect.suspend(() => (state.isTaken ? giveBack(turn, state) : Effect.void))
+      return Effect.raceFirst(work, Effect.andThen(Effect.delay(giveUp, turnLimit), Effect.never))
+    },
+    (state) => Effect.suspend(() => (state.isTaken ? giveBack(turn, state) : Effect.void)),
+  )
+
+const giveBack = (turn: Semaphore.Semaphore, state: { isTaken: boolean }): Effect.Effect<void> => {
+  state.isTaken = false
+  return Effect.asVoid(turn.release(1))
+}
+
+/** The last processing of this agent; `.timestamp` says it only once the master knows. */
+interface Deployment {
+  timestamp: string | undefined
+}
+
 interface Parts {
+  readonly deployment: Deployment
   readonly work: PartitionWork
   readonly view: PartitionView
   readonly group: ServiceGroup
@@ -146,36 +182,34 @@ class Supervision {
   #enforce(wish: PartitionWish, memory: PartitionMemory): Effect.Effect<PartitionMemory, PartitionError> {
     const { group, view, work } = this.#parts
     const { requested } = wish.partition
+    // What was destroyed left nothing that could be started.
+    const processed = memory.enforced === "destroyed" ? undefined : memory.processed
     return Effect.gen(function* () {
-      if (requested === "started" && memory.processed !== undefined)
-        yield* work.start(group, memory.processed.timestamp)
+      if (requested === "started" && processed !== undefined) yield* work.start(group, processed.timestamp)
       if (requested === "stopped") yield* group.stopAll
-      if (memory.hold === undefined && memory.processed !== undefined) yield* view.show(requested)
-      return { ...memory, enforced: requested }
+      if (memory.hold === undefined && processed !== undefined) yield* view.show(requested)
+      return { ...memory, processed, enforced: requested }
     })
   }
 
   #process(wish: PartitionWish, reason: string): Effect.Effect<PartitionMemory, PartitionError> {
-    const { completion, group, outbox, turn, view, work } = this.#parts
+    const { completion, deployment, group, outbox, turn, view, work } = this.#parts
     const { id, requested, timestamp } = wish.partition
     return Effect.gen(function* () {
       yield* view.show("installing")
       yield* Effect.logInfo(`processing ${id}: ${reason}`)
       yield* FiberHandle.clear(completion)
-      const install = turn.withPermit(work.install(wish.partition, reason))
-      if (requested === "started") {
-        yield* install
-        yield* work.start(group, timestamp)
-      } else {
-        // Stopped in any case, whatever becomes of the installation.
-        yield* Effect.ensuring(install, group.stopAll)
-      }
+      // Stopped in any case and at once, whatever becomes of the installation and of the wait for it.
+      if (requested === "stopped") yield* group.stopAll
+      yield* inTurn(turn, work.install(wish.partition, reason))
+      deployment.timestamp = timestamp
+      if (requested === "started") yield* work.start(group, timestamp)
       yield* Effect.logInfo(`${id} is ${requested}`)
       yield* view.show(requested)
       // Marked as processed only once the master knows: a crash in between repeats work and report.
       yield* outbox.deliver({ _tag: "Partition", id, state: requested }).pipe(
         Effect.andThen((delivery) =>
-          delivery === "Replaced" || timestamp === undefined ? Effect.void : Effect.ignore(work.complete(timestamp)),
+          delivery === "Replaced" || timestamp === undefined ? Effect.void : markProcessed(work, timestamp),
         ),
         FiberHandle.run(completion),
       )

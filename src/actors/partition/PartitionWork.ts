@@ -15,7 +15,7 @@ import type { PartitionServices } from "../../process/PartitionServices.ts"
 import type { ServiceGroup } from "../../process/service/ServiceGroup.ts"
 import { removeCertificate, updateCertificate } from "./certificate.ts"
 import type { Processed } from "./decide.ts"
-import { freezeDelay, retainedUntil } from "./retention.ts"
+import { freezeDelay, retainedUntil, retentionDelayFile } from "./retention.ts"
 
 /** Why a piece of work on a partition failed, in words that end with the cause. */
 export class PartitionError extends Schema.TaggedError<PartitionError>()("PartitionError", {
@@ -85,7 +85,10 @@ export class PartitionWork {
       const directory = yield* OwnedDirectory.open(this.#path)
       const timestamp = yield* directory.readIfPresent(timestampFile, 10_000)
       const at = yield* directory.modifiedAt(timestampFile)
-      return timestamp === undefined || at === undefined ? undefined : { timestamp, at, wish: undefined }
+      if (timestamp !== undefined && at !== undefined) return { timestamp, at, wish: undefined }
+      // Installed once, and the last processing did not come to its end.
+      const wasInstalled = yield* directory.exists(retentionDelayFile)
+      return wasInstalled ? { timestamp: undefined, at: 0, wish: undefined } : undefined
     }).pipe(Effect.orElseSucceed(() => undefined))
   }
 
@@ -171,11 +174,14 @@ export class PartitionWork {
     }).pipe(Effect.mapError(toPartitionError))
   }
 
-  /** Whether a watched program's death has to be told: once for each successful deployment. Remembers that it was. */
-  get claimBang(): Effect.Effect<boolean> {
+  /**
+   * Whether a watched program's death has to be told: once for each successful deployment. Remembers that it was.
+   * `timestamp` is the deployment's; undefined when only the partition's own file tells.
+   */
+  claimBang(timestamp: string | undefined): Effect.Effect<boolean> {
     return Effect.gen({ self: this }, function* () {
       const directory = yield* this.#open
-      const deployment = (yield* directory.readIfPresent(timestampFile, 10_000)) ?? "0"
+      const deployment = timestamp ?? (yield* directory.readIfPresent(timestampFile, 10_000)) ?? "0"
       if ((yield* directory.readIfPresent(bangFile, 10_000)) === deployment) return false
       yield* directory.write(bangFile, deployment, { mode: 0o644, owner: directory.owner })
       return true

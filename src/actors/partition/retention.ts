@@ -5,7 +5,8 @@ import * as Effect from "effect/Effect"
 import type { FileError } from "../../files/FileError.ts"
 import type { OwnedDirectory } from "../../files/OwnedDirectory.ts"
 
-const delayFile = ".slapos-retention-lock-delay"
+/** Written at the first good installation, and there as long as the instance is. */
+export const retentionDelayFile = ".slapos-retention-lock-delay"
 const dateFile = ".slapos-retention-lock-date"
 const dayInSeconds = 24 * 3600
 
@@ -21,12 +22,12 @@ const floatText = (value: number): string => (Number.isInteger(value) ? `${value
 
 /** Freezes the delay (days) of the SLA, unless one is frozen already. */
 export const freezeDelay = Effect.fnUntraced(function* (directory: OwnedDirectory, sla: string | undefined) {
-  if (yield* directory.exists(delayFile)) return
+  if (yield* directory.exists(retentionDelayFile)) return
   const days = sla === undefined ? 0 : parseDecimal(sla)
   if (days === undefined) {
     yield* Effect.logWarning(`retention_delay '${sla}' is not a number of days: taken as 0`)
   }
-  yield* directory.write(delayFile, floatText(days ?? 0), { mode: 0o644, owner: directory.owner })
+  yield* directory.write(retentionDelayFile, floatText(days ?? 0), { mode: 0o644, owner: directory.owner })
 })
 
 /** Milliseconds since 1970 before which nothing may be removed; undefined when it may be removed now. */
@@ -36,7 +37,7 @@ export const retainedUntil = Effect.fnUntraced(function* (
   const now = yield* Clock.currentTimeMillis
   const date = parseDecimal((yield* directory.readIfPresent(dateFile, 100)) ?? "")
   if (date !== undefined) return now < date * 1000 ? date * 1000 : undefined
-  const days = parseDecimal((yield* directory.readIfPresent(delayFile, 100)) ?? "") ?? 0
+  const days = parseDecimal((yield* directory.readIfPresent(retentionDelayFile, 100)) ?? "") ?? 0
   if (days <= 0) return undefined
   const until = Math.floor(now / 1000) + days * dayInSeconds
   yield* directory.write(dateFile, floatText(until), { mode: 0o644, owner: directory.owner })

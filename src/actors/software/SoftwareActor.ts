@@ -127,7 +127,7 @@ class SoftwareWork {
         // Marked as completed only once the master knows: a crash in between repeats build and report.
         yield* outbox.deliver({ _tag: "Software", url, state: "available" }).pipe(
           Effect.andThen((delivery) => (delivery === "Replaced" ? Effect.void : builder.complete(url))),
-          Effect.ignore,
+          Effect.catch((error) => Effect.logWarning(`${url} will be built again: ${error.message}`)),
           FiberHandle.run(this.#completion),
         )
       }

@@ -111,9 +111,14 @@ const byCgroup = (base: string, instanceRoot: string): ContainmentShape => {
     kind: "cgroup",
     enclosure: (owner, member) => {
       const path = `${ownerPath(owner)}/${memberName(member)}`
-      makeGroup(ownerPath(owner))
-      makeGroup(path)
-      return enclosureAt(path)
+      try {
+        makeGroup(ownerPath(owner))
+        makeGroup(path)
+        return enclosureAt(path)
+      } catch {
+        // The kernel's limit on groups, say: held together less well, but run.
+        return sessionEnclosure
+      }
     },
     adopted: (cgroup) => (cgroup === undefined ? sessionEnclosure : enclosureAt(cgroup)),
     endOwner: (owner, { except }) => {

@@ -102,10 +102,11 @@ export const makeServiceGroup = Effect.fnUntraced(function* (options: GroupOptio
   const apply = Effect.fnUntraced(function* (specs: ReadonlyArray<ServiceSpec>, deployment: string | undefined) {
     const current = new Map([...members].map(([name, member]) => [name, member.service.spec]))
     const { stop: old, start } = difference(current, specs)
-    yield* Effect.forEach(old, drop, { concurrency: "unbounded" })
+    yield* Effect.forEach(old, (name) => Effect.uninterruptible(drop(name)), { concurrency: "unbounded" })
     yield* Effect.forEach(members.values(), (member) => member.service.start(deployment))
-    yield* Effect.forEach(start, (spec) => startNew(spec, deployment))
-  }, Effect.uninterruptible)
+    // Interruptible between two: a stop does not wait for hundreds of starts.
+    yield* Effect.forEach(start, (spec) => Effect.uninterruptible(startNew(spec, deployment)))
+  })
 
   yield* Effect.addFinalizer(() => endAll(stop))
   yield* Effect.forEach(options.inherited, ({ inheritance, spec }) => add(spec, inheritance))
