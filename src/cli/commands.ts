@@ -2,6 +2,7 @@
 // is the one asked for, because a node's machinery takes longer to load than `--help` to print.
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import { configFlags, logFormatFlag } from "./options.ts"
@@ -71,6 +72,29 @@ const statusCommand = Command.make(
     ),
 ).pipe(Command.withDescription("Show what the running agent does"))
 
+const tailCommand = Command.make(
+  "tail",
+  {
+    ...configFlags,
+    follow: Flag.Boolean("follow").pipe(
+      Flag.withAlias("f"),
+      Flag.withDescription("Show what comes later, too"),
+      Flag.withDefault(false),
+    ),
+    lines: Flag.Int("lines").pipe(
+      Flag.withAlias("n"),
+      Flag.withDescription("How many lines; default: 20"),
+      Flag.withDefault(20),
+    ),
+    program: Argument.String("PARTITION:PROGRAM").pipe(Argument.withDescription("Whose log, such as slappart0:web")),
+  },
+  (values) =>
+    Effect.flatMap(
+      Effect.promise(() => import("./tail.ts")),
+      ({ tail }) => tail(values),
+    ),
+).pipe(Command.withDescription("Show the end of a program's log"))
+
 export const slapgrid = Command.make("slapgrid", { ...configFlags, logFormat: logFormatFlag }, (values) =>
   Effect.flatMap(
     Effect.promise(() => import("./run.ts")),
@@ -80,5 +104,5 @@ export const slapgrid = Command.make("slapgrid", { ...configFlags, logFormat: lo
   Command.withDescription(
     "SlapOS node agent: follows a SLAP master, builds software releases, runs and supervises computer partitions. Without a subcommand it runs in the foreground until a signal ends it.",
   ),
-  Command.withSubcommands([demoCommand, detachCommand, masterCommand, statusCommand]),
+  Command.withSubcommands([demoCommand, detachCommand, masterCommand, statusCommand, tailCommand]),
 )

@@ -31,6 +31,8 @@ export interface NodeConfigShape {
   readonly partitionTimeout: number | undefined
   readonly softwareMinFreeSpace: number
   readonly instanceMinFreeSpace: number
+  /** Bytes that the log of a program may have; its backup may have as many. */
+  readonly serviceLogMaxSize: number
   readonly rootCheck: boolean
 }
 

@@ -33,12 +33,20 @@ const DAY = "86400"
 const FREE_SPACE = "1000M"
 const SYNC_INTERVAL = "60"
 const STOP_TIMEOUT = "60"
+const SERVICE_LOG_MAX_SIZE = "100K"
+/** Logs are trimmed by blocks of the file system, and the last two stay. */
+const MIN_LOG_SIZE = 16 * 1024
 
 const parseComputerId: Rule<ComputerId> = (text) =>
   Result.mapError(
     Schema.decodeResult(ComputerId)(text),
     () =>
       `${quote(text)} is not a computer's reference (1 to 200 letters, digits and _ . + -, first a letter, digit or _); copy it from the master, such as COMP-1234`,
+  )
+
+const parseLogSize: Rule<number> = (text) =>
+  Result.flatMap(parseSize(text), (size) =>
+    size < MIN_LOG_SIZE ? Result.fail(`${text} is too small for a log; write 16K or more`) : Result.succeed(size),
   )
 
 /** Reads options one by one and remembers what was wrong with them. */
@@ -226,6 +234,7 @@ export const resolveSettings = (sources: Sources, surroundings: Surroundings): S
     partitionTimeout: reader.value("partition_timeout", parseSeconds(1), ["partition_timeout", "partition-timeout"]),
     softwareMinFreeSpace: reader.valueOr("software_min_free_space", parseSize, FREE_SPACE),
     instanceMinFreeSpace: reader.valueOr("instance_min_free_space", parseSize, FREE_SPACE),
+    serviceLogMaxSize: reader.valueOr("service_log_max_size", parseLogSize, SERVICE_LOG_MAX_SIZE),
     rootCheck: reader.valueOr("root_check", parseBoolean, "true"),
   }
   refuseUnsupported(reader)

@@ -314,9 +314,9 @@ export class OwnedDirectory {
 
   /**
    * Opens a log for reading and appending as long as the Scope lives; made when absent, with this directory's owner, and
-   * moved to `<name>.1` first when it holds more than `rotateAt` bytes.
+   * moved to `<name>.1` first when it holds more than `rotateAt` bytes, if that is given.
    */
-  openLog(relative: string, rotateAt: number): Effect.Effect<number, FileError, Scope.Scope> {
+  openLog(relative: string, rotateAt = Number.POSITIVE_INFINITY): Effect.Effect<number, FileError, Scope.Scope> {
     return Effect.acquireRelease(
       this.#in("open log", relative, (directory, name, shown) => {
         rotate(directory, name, rotateAt)
@@ -324,6 +324,54 @@ export class OwnedDirectory {
         return openOwnLog(directory, name, shown, this.owner)
       }),
       (fd) => Effect.sync(() => fs.closeSync(fd)),
+    )
+  }
+
+  /** Opens a regular file that is there for reading and, not only at its end, writing, as long as the Scope lives. */
+  openPresent(relative: string, access: "read" | "write" = "write"): Effect.Effect<number, FileError, Scope.Scope> {
+    return Effect.acquireRelease(
+      this.#in("open", relative, (directory, name, shown) => {
+        const flags = access === "read" ? O_RDONLY : O_RDWR
+        const fd = fs.openSync(at(directory, name), flags | O_NOFOLLOW | O_NONBLOCK)
+        try {
+          // The other end of a link that was taken away after the opening would have one name, too, but another owner.
+          if (checkRegular(fd, "open", shown).uid !== this.owner.uid) {
+            throw unsafe("open", shown, "it belongs to somebody else")
+          }
+          return fd
+        } catch (cause) {
+          fs.closeSync(fd)
+          throw cause
+        }
+      }),
+      (fd) => Effect.sync(() => fs.closeSync(fd)),
+    )
+  }
+
+  /** Like `write`, for what is written in parts: `fill` gets the new file's descriptor. */
+  replace(
+    relative: string,
+    options: WriteOptions,
+    fill: (fd: number) => Effect.Effect<void, FileError>,
+  ): Effect.Effect<void, FileError> {
+    const temporary = [...relative.split("/").slice(0, -1), temporaryName()].join("/")
+    const place = (fd: number) =>
+      this.#in("write", relative, (directory, name) => {
+        if (options.owner !== undefined) giveTo(fd, options.owner)
+        fs.fchmodSync(fd, options.mode)
+        // The owner may have put something else there meanwhile: it then has that name, and nothing else happens.
+        fs.renameSync(at(directory, temporary.slice(temporary.lastIndexOf("/") + 1)), at(directory, name))
+      })
+    return Effect.acquireUseRelease(
+      this.#in("write", temporary, (directory, name) =>
+        fs.openSync(at(directory, name), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600),
+      ),
+      (fd) => Effect.andThen(fill(fd), place(fd)),
+      (fd, exit) =>
+        Effect.andThen(
+          Effect.sync(() => fs.closeSync(fd)),
+          exit._tag === "Success" ? Effect.void : Effect.ignore(this.remove(temporary)),
+        ),
     )
   }
 

@@ -6,7 +6,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { NodeConfig } from "../config/NodeConfig.ts"
 import type { PartitionId } from "../domain/ids.ts"
-import type { ServiceKind, ServiceSpec } from "../domain/ServiceSpec.ts"
+import { fullName, type ServiceKind, type ServiceSpec } from "../domain/ServiceSpec.ts"
 import type { FileError } from "../files/FileError.ts"
 import { openFifo } from "../files/fifo.ts"
 import { agentDirectory, ownerOf, ownUid } from "../files/machine.ts"
@@ -15,6 +15,7 @@ import { Accounts } from "./Accounts.ts"
 import { Containment } from "./containment/Containment.ts"
 import { Departure } from "./Departure.ts"
 import { Inheritances } from "./Inheritances.ts"
+import { keepLog } from "./logs/LogKeeper.ts"
 import { makeServiceGroup, type ServiceGroup } from "./service/ServiceGroup.ts"
 import { programEnvironment, programFolders, programLog, programs } from "./service/programs.ts"
 import { Spawner } from "./Spawner.ts"
@@ -25,9 +26,6 @@ export interface GroupOptions {
   /** A watched program ended by itself. */
   readonly onAlarm: (spec: ServiceSpec) => Effect.Effect<void>
 }
-
-/** Bytes after which a program's log is moved to its backup, at a start. */
-const logLimit = 100 * 1024
 
 /** A program's place among what runs for its partition; builds have one, too. */
 const member = (spec: ServiceSpec): string => `program ${spec.name}`
@@ -62,7 +60,7 @@ export class PartitionServices extends Context.Service<
           const software = yield* ownerOf(config.softwareRoot)
           const credentials = yield* accounts.credentialsFor(directory.owner, directory.path, [software.gid])
           const user = yield* accounts.describe(directory.owner)
-          const output = yield* directory.openLog(programLog(spec), logLimit)
+          const output = yield* directory.openLog(programLog(spec))
           const enclosure = containment.enclosure(id, member(spec))
           // A crash of an agent can fall between a spawn and its record.
           yield* enclosure.end(undefined)
@@ -90,6 +88,14 @@ export class PartitionServices extends Context.Service<
             onChange: options.onChange,
             onAlarm: options.onAlarm(spec),
             remember: (memory) => inheritances.remember(spec, memory),
+            keepLog: ({ cgroup }) =>
+              keepLog({
+                directory: `${config.instanceRoot}/${id}`,
+                name: programLog(spec),
+                limit: config.serviceLogMaxSize,
+                cgroup,
+                subject: fullName(spec),
+              }),
             isLeaving,
           }),
         })

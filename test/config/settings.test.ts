@@ -45,6 +45,7 @@ describe("resolveSettings", () => {
       partitionTimeout: undefined,
       softwareMinFreeSpace: 1000 * 1024 ** 2,
       instanceMinFreeSpace: 1000 * 1024 ** 2,
+      serviceLogMaxSize: 100 * 1024,
       rootCheck: true,
     })
   })
@@ -85,6 +86,7 @@ describe("resolveSettings", () => {
       partitionTimeout: 3_600_000,
       softwareMinFreeSpace: 1500 * 1024 ** 2,
       instanceMinFreeSpace: 2 * 1024 ** 3,
+      serviceLogMaxSize: 100 * 1024,
       rootCheck: false,
     })
   })
@@ -197,7 +199,7 @@ describe("resolveSettings", () => {
     ],
     [
       "values of the wrong type",
-      `[slapos]${mandatory}root_check = maybe\nsync_interval = 0\nmaximum_periodicity = daily\npartition_timeout =\nsoftware_min_free_space = lots\ninstance_min_free_space = -1M`,
+      `[slapos]${mandatory}root_check = maybe\nsync_interval = 0\nmaximum_periodicity = daily\npartition_timeout =\nsoftware_min_free_space = lots\ninstance_min_free_space = -1M\nservice_log_max_size = 10K`,
       { master_url: "ftp://example.com/", computer_id: "../x" },
       [
         `computer_id (--computer-id): "../x" is not a computer's reference (1 to 200 letters, digits and _ . + -, first a letter, digit or _); copy it from the master, such as COMP-1234`,
@@ -207,6 +209,7 @@ describe("resolveSettings", () => {
         `partition_timeout (/x.cfg:9 [slapos]): "" is not a whole number of seconds; write one, such as 3600`,
         `software_min_free_space (/x.cfg:10 [slapos]): "lots" is not a size; write a number with a unit K, M, G or T, such as 1000M`,
         `instance_min_free_space (/x.cfg:11 [slapos]): "-1M" is not a size; write a number with a unit K, M, G or T, such as 1000M`,
+        `service_log_max_size (/x.cfg:12 [slapos]): 10K is too small for a log; write 16K or more`,
         `root_check (/x.cfg:6 [slapos]): "maybe" is neither true nor false; write true or false`,
       ],
     ],

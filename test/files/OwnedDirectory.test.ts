@@ -5,6 +5,7 @@ import { execFileSync, spawn } from "node:child_process"
 import * as fs from "node:fs"
 import { once } from "node:events"
 import { expect } from "vitest"
+import { FileError } from "../../src/files/FileError.ts"
 import { OwnedDirectory } from "../../src/files/OwnedDirectory.ts"
 import { isRoot, openBelow, scratchDirectory, stranger } from "../support/scratch.ts"
 
@@ -145,6 +146,8 @@ describe("read", () => {
         directory.names("etc"),
         directory.exists("etc/secret"),
         Effect.scoped(directory.openLog("etc/secret", 1)),
+        Effect.scoped(directory.openPresent("etc/secret")),
+        directory.replace("etc/new", options, () => Effect.void),
       ]
       const reasons = yield* Effect.forEach(uses, (use) => Effect.map(Effect.flip(use), ({ reason }) => reason))
       expect(new Set(reasons)).toStrictEqual(new Set(["Unsafe"]))
@@ -428,3 +431,70 @@ it.effect.runIf(isRoot)("root writes where the owner has no permission at all", 
     expect(yield* directory.read("x")).toBe("x")
   }),
 )
+
+describe("openPresent", () => {
+  it.effect("opens a file at any place of it, and is closed with its scope", () =>
+    Effect.gen(function* () {
+      const { directory, path, root } = yield* owned
+      fs.writeFileSync(`${path}/x`, "abc")
+      fs.chownSync(`${path}/x`, stranger.uid, stranger.gid)
+      yield* Effect.scoped(Effect.map(directory.openPresent("x"), (fd) => fs.writeSync(fd, "-", 1)))
+      expect(fs.readFileSync(`${path}/x`, "utf8")).toBe("a-c")
+      const write = Effect.map(directory.openPresent("x", "read"), (fd) =>
+        expect(() => fs.writeSync(fd, "-")).toThrow("EBADF"),
+      )
+      yield* Effect.scoped(write)
+      expect((yield* Effect.flip(Effect.scoped(directory.openPresent("y")))).reason).toBe("NotFound")
+      expect([fs.readdirSync(path), openBelow(root)]).toStrictEqual([["x"], []])
+    }),
+  )
+
+  it.effect.each(Object.keys(planted))("refuses %s", (kind) =>
+    Effect.gen(function* () {
+      const { directory, outside, path, untouched } = yield* owned
+      planted[kind]!(`${path}/x`, outside)
+      for (const access of ["read", "write"] as const) {
+        const { reason } = yield* Effect.flip(Effect.scoped(directory.openPresent("x", access)))
+        expect(reason).toBe(kind === "a directory" && access === "write" ? "Failed" : "Unsafe")
+      }
+      untouched()
+    }),
+  )
+})
+
+describe("replace", () => {
+  const fill = (text: string) => (fd: number) => Effect.sync(() => void fs.writeSync(fd, text))
+
+  it.effect("puts what was written in place, with owner and mode, whatever was there", () =>
+    Effect.gen(function* () {
+      const { directory, outside, path, untouched } = yield* owned
+      for (const [kind, plant] of Object.entries(planted)) {
+        if (kind === "a directory") continue
+        plant(`${path}/x`, outside)
+        yield* directory.replace("x", options, fill(kind))
+        const { gid, mode, uid } = fs.lstatSync(`${path}/x`)
+        expect([fs.readFileSync(`${path}/x`, "utf8"), uid, gid, mode & 0o7777]).toStrictEqual([
+          kind,
+          stranger.uid,
+          stranger.gid,
+          0o640,
+        ])
+        fs.rmSync(`${path}/x`)
+      }
+      untouched()
+    }),
+  )
+
+  it.effect("leaves what was there, and nothing else, when it is not filled or cannot be placed", () =>
+    Effect.gen(function* () {
+      const { directory, path, root } = yield* owned
+      fs.writeFileSync(`${path}/x`, "old")
+      fs.mkdirSync(`${path}/y`)
+      const full = new FileError({ path, operation: "write", reason: "NoSpace", message: "full" })
+      expect(yield* Effect.flip(directory.replace("x", options, () => Effect.fail(full)))).toBe(full)
+      expect((yield* Effect.flip(directory.replace("y", options, fill("new")))).reason).toBe("Failed")
+      expect([fs.readFileSync(`${path}/x`, "utf8"), fs.readdirSync(path).sort()]).toStrictEqual(["old", ["x", "y"]])
+      expect(openBelow(root)).toStrictEqual([])
+    }),
+  )
+})

@@ -31,6 +31,7 @@ export const nodeConfig = (changes: Partial<NodeConfigShape> = {}): NodeConfigSh
   partitionTimeout: undefined,
   softwareMinFreeSpace: 0,
   instanceMinFreeSpace: 0,
+  serviceLogMaxSize: 100 * 1024,
   rootCheck: false,
   ...changes,
 })

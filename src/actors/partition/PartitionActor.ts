@@ -3,10 +3,11 @@
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as FiberHandle from "effect/FiberHandle"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import { InstanceBuild } from "../../build/InstanceBuild.ts"
 import { NodeConfig } from "../../config/NodeConfig.ts"
@@ -88,20 +89,15 @@ const markProcessed = (work: PartitionWork, timestamp: string): Effect.Effect<vo
 const turnLimit = "2 minutes"
 
 /** Takes a turn for the work. Work that hangs gives it up after a while: it must not hold all other partitions. */
-const inTurn = <A, E, R>(turn: Semaphore.Semaphore, work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.acquireUseRelease(
-    Effect.as(turn.take(1), { isTaken: true }),
-    (state) => {
-      const giveUp = Effect.suspend(() => (state.isTaken ? giveBack(turn, state) : Effect.void))
-      return Effect.raceFirst(work, Effect.andThen(Effect.delay(giveUp, turnLimit), Effect.never))
-    },
-    (state) => Effect.suspend(() => (state.isTaken ? giveBack(turn, state) : Effect.void)),
-  )
-
-const giveBack = (turn: Semaphore.Semaphore, state: { isTaken: boolean }): Effect.Effect<void> => {
-  state.isTaken = false
-  return Effect.asVoid(turn.release(1))
-}
+const inTurn = <A, E>(turn: Semaphore.Semaphore, work: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  Effect.flatMap(Scope.make(), (scope) => {
+    const giveBack = Scope.close(scope, Exit.void)
+    const working = Effect.andThen(Effect.forkScoped(Effect.delay(giveBack, turnLimit)), work)
+    return Scope.provide(turn.takeScoped(1), scope).pipe(
+      Effect.andThen(Effect.scoped(working)),
+      Effect.ensuring(giveBack),
+    )
+  })
 
 /** The last processing of this agent; `.timestamp` says it only once the master knows. */
 interface Deployment {

@@ -111,3 +111,21 @@ export const killGroup = (path: string): Effect.Effect<void> =>
     killGroupNow(path)
     return Effect.fail("alive")
   }).pipe(Effect.retry({ schedule: Schedule.spaced("5 millis"), times: 2000 }), Effect.ignore)
+
+/** Stops everything in the group where it is; returns when it stands, or after 0.5 s: a process can hang in the kernel. */
+export const freeze = (path: string): Effect.Effect<void> =>
+  Effect.try({
+    try: () => {
+      write(`${path}/cgroup.freeze`, "1")
+      return /^frozen 1$/m.test(fs.readFileSync(`${path}/cgroup.events`, "utf8"))
+    },
+    catch: String,
+  }).pipe(
+    Effect.flatMap((isFrozen) => (isFrozen ? Effect.void : Effect.fail("moving"))),
+    Effect.retry({ schedule: Schedule.spaced("1 millis"), times: 500 }),
+    Effect.ignore,
+  )
+
+/** Lets it go on. A group that cannot be frozen, or is gone, needs nothing. */
+export const thaw = (path: string): Effect.Effect<void> =>
+  Effect.ignore(Effect.try({ try: () => write(`${path}/cgroup.freeze`, "0"), catch: String }))

@@ -39,6 +39,8 @@ export interface ServiceDependencies {
   readonly onAlarm: Effect.Effect<void>
   /** Called whenever a successor would have to know something else. */
   readonly remember: (memory: Memory) => Effect.Effect<void>
+  /** Keeps the log of a process bounded until it is interrupted. */
+  readonly keepLog: (process: ServiceProcess) => Effect.Effect<void>
   /** Whether the agent leaves its services running. */
   readonly isLeaving: () => boolean
 }
@@ -76,6 +78,7 @@ class Supervised implements Service {
   readonly #dependencies: ServiceDependencies
   readonly #messages: Queue.Queue<Message>
   readonly #timer: FiberHandle.FiberHandle
+  readonly #logKeeper: FiberHandle.FiberHandle
   readonly #scope: Scope.Scope
   readonly #stopped = Deferred.makeUnsafe<void>()
   #state: ServiceState = initial
@@ -89,13 +92,14 @@ class Supervised implements Service {
     spec: ServiceSpec,
     dependencies: ServiceDependencies,
     messages: Queue.Queue<Message>,
-    timer: FiberHandle.FiberHandle,
+    handles: { readonly timer: FiberHandle.FiberHandle; readonly logKeeper: FiberHandle.FiberHandle },
     scope: Scope.Scope,
   ) {
     this.spec = spec
     this.#dependencies = dependencies
     this.#messages = messages
-    this.#timer = timer
+    this.#timer = handles.timer
+    this.#logKeeper = handles.logKeeper
     this.#scope = scope
   }
 
@@ -216,7 +220,11 @@ class Supervised implements Service {
       const exit = yield* process.exit
       yield* this.#send({ _tag: "Ended", at: yield* Clock.currentTimeMillis, exit })
     })
-    return Effect.asVoid(Effect.forkIn(watch, this.#scope))
+    return Effect.forkIn(watch, this.#scope).pipe(
+      // Until the next start or the end of the supervision: what a program leaves behind writes to its log, too.
+      Effect.andThen(FiberHandle.run(this.#logKeeper, this.#dependencies.keepLog(process))),
+      Effect.asVoid,
+    )
   }
 
   get #spawn(): Effect.Effect<void> {
@@ -225,6 +233,8 @@ class Supervised implements Service {
       if (previous !== undefined) {
         // Children of the last run could hold the port that the next one needs.
         yield* previous.end
+        // Two keepers of one log would cut it twice.
+        yield* FiberHandle.clear(this.#logKeeper)
       }
       const process = yield* Effect.catchDefect(this.#dependencies.spawn, toMessage)
       if (previous !== undefined) this.#restarts++
@@ -258,7 +268,8 @@ export const makeService = Effect.fnUntraced(function* (
   const inner = yield* Scope.make()
   const messages = yield* Queue.unbounded<Message>()
   const timer = yield* Scope.provide(FiberHandle.make(), inner)
-  const service = new Supervised(spec, dependencies, messages, timer, inner)
+  const logKeeper = yield* Scope.provide(FiberHandle.make(), inner)
+  const service = new Supervised(spec, dependencies, messages, { timer, logKeeper }, inner)
   if (inheritance !== undefined) yield* service.inherit(inheritance)
   yield* Effect.forkIn(service.loop, inner)
   yield* Effect.addFinalizer(() =>

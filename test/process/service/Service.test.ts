@@ -46,6 +46,7 @@ const supervised = Effect.fnUntraced(function* (
     ),
     onAlarm: Effect.sync(() => void told.alarms++),
     remember: () => Effect.void,
+    keepLog: () => Effect.void,
     isLeaving: () => false,
     ...changes,
   }).pipe(Scope.provide(scope))
@@ -410,6 +411,35 @@ describe("stop", () => {
       yield* service.start("1")
       yield* settle
       expect([service.status.state, spawner.living]).toStrictEqual(["stopped", []])
+    }),
+  )
+})
+
+describe("the keeper of the log", () => {
+  it.effect("one at a time, from a start to the next one or to the end of the supervision", () =>
+    Effect.gen(function* () {
+      const events: Array<string> = []
+      const { service, spawner, until, stop } = yield* supervised(program("web-on-watch"), {
+        keepLog: ({ pid }) =>
+          Effect.acquireUseRelease(
+            Effect.sync(() => void events.push(`from ${pid}`)),
+            () => Effect.never,
+            () => Effect.sync(() => void events.push(`to ${pid}`)),
+          ),
+      })
+      yield* service.start("1")
+      const first = yield* spawner.next
+      yield* until("running")
+      spawner.refuse("no")
+      yield* first.ends(exited(1))
+      yield* until("backoff")
+      yield* TestClock.adjust("1 second")
+      yield* spawner.next
+      yield* until("running")
+      yield* settle
+      expect(events).toStrictEqual(["from 1000", "to 1000", "from 1001"])
+      yield* stop
+      expect(events).toStrictEqual(["from 1000", "to 1000", "from 1001", "to 1001"])
     }),
   )
 })

@@ -56,6 +56,7 @@ const grouped = Effect.gen(function* () {
       onChange: watch.changed,
       onAlarm: Effect.void,
       remember: () => Effect.void,
+      keepLog: () => Effect.void,
       isLeaving: () => false,
     }),
     endRest: Effect.void,
