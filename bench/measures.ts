@@ -234,7 +234,8 @@ export const measureSurvival = (subject: Subject, count: number): Effect.Effect<
     const dead = before.filter((pid) => !isAlive(pid)).length
     if (dead > 0) problems.push(`${dead} services died with the agent`)
     const next = yield* again
-    const look = Effect.delay(runningPids(root), 50)
+    // Rarely: the answer of thousands of services is work for the agent, too.
+    const look = Effect.delay(runningPids(root), 250)
     const adopted = yield* within(60, Effect.repeat(look, { until: (pids) => pids.length === count }))
     const adoption = adopted === undefined ? undefined : seconds(next.startedAt)
     if (adopted === undefined || !sameMembers(before, adopted)) problems.push("not every service was adopted")
