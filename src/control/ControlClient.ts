@@ -1,5 +1,6 @@
 // Asks the running agent through its control socket.
 import * as Effect from "effect/Effect"
+import { execa } from "execa"
 import * as fs from "node:fs"
 import { Agent, request } from "undici"
 import type { NodeStatus } from "../domain/NodeStatus.ts"
@@ -42,9 +43,16 @@ const call = (instanceRoot: string, method: "GET" | "POST", route: string): Effe
   })
 }
 
-/** Ends the agent on this instance root; its services run on. */
+/** Ends the agent on this instance root and waits until it is gone; its services run on. */
 export const detach = (instanceRoot: string): Effect.Effect<void, ControlError> =>
-  Effect.asVoid(call(instanceRoot, "POST", "/detach"))
+  Effect.andThen(call(instanceRoot, "POST", "/detach"), awaitUnlocked(`${agentDirectory(instanceRoot)}/lock`))
+
+/** The agent's lock is free when the agent is gone, so that a successor can be started at once. */
+const awaitUnlocked = (file: string): Effect.Effect<void, ControlError> =>
+  Effect.tryPromise({
+    try: () => execa("flock", ["--wait", "60", file, "true"]),
+    catch: () => new ControlError({ path: file, message: `the agent still holds ${file} after 60 s: it is leaving` }),
+  })
 
 /** The status of the agent on this instance root. */
 export const getStatus = (instanceRoot: string): Effect.Effect<NodeStatus, ControlError> =>

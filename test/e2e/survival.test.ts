@@ -136,9 +136,11 @@ layer(Node.layer, live)("services", (it) => {
       const pids = yield* running(node, partition)
       if (how === "SIGUSR2") first.signal("SIGUSR2")
       else yield* runToEnd([...node.slapgrid, "detach", "--configuration-file", node.configFile])
+      // The command returns when a successor can be started, a signal does not wait.
+      if (how === "SIGUSR2") yield* first.exit
+      yield* node.startAgent
       assert.deepStrictEqual(yield* first.exit, { code: 0, signal: null })
       for (const pid of pids) assert.isTrue(isAlive(pid))
-      yield* node.startAgent
       assert.deepStrictEqual(yield* running(node, partition), pids)
     }),
   )
