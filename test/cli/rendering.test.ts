@@ -210,6 +210,11 @@ describe("renderStatus", () => {
     ])
   })
 
+  it("a name that a stranger chose stays in its row", () => {
+    const rows = table(["NAME", "X"], [["a\nb\u001b[2J\tc", "1"]]).split("\n")
+    expect(rows).toStrictEqual(["NAME            X", "a\\nb\\x1b[2J\\tc  1"])
+  })
+
   it("a master that never answered", () => {
     const lines = renderStatus(
       { ...status, sync: { lastSuccess: undefined, error: "it is away\ntry later" }, software: [], partitions: [] },

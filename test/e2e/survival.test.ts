@@ -9,6 +9,7 @@
 // | detach and SIGUSR2 leave on purpose                             | told to leave by …                    |
 // | an etc/run program that ended is not run again                  | an etc/run program that has ended …   |
 // | a recycled pid or another boot is never signalled               | a record that proves nothing …        |
+// | the master away: adopted and ended all the same                 | are adopted and end in order …        |
 // | strangers among a partition's processes end before a start      | what a crash left beside …            |
 import { assert, layer } from "@effect/vitest"
 import * as Context from "effect/Context"
@@ -191,6 +192,25 @@ layer(Node.layer, live)("services", (it) => {
       yield* second.awaitLine("is no record of a service")
       yield* second.awaitLine("from another boot or pid namespace")
       yield* second.awaitLine("belong to other processes by now")
+    }),
+  )
+
+  it.effect("are adopted and end in order although the master does not answer", () =>
+    Effect.gen(function* () {
+      const node = yield* Node
+      const partition = node.partition("slappart0")
+      const first = yield* node.startAgent
+      const pids = yield* running(node, partition)
+      yield* kill(first)
+      yield* node.master.scripted.inject("*", { _tag: "Status", status: 503 })
+      yield* Effect.addFinalizer(() => node.master.scripted.clearFaults)
+      const second = yield* node.startAgent
+      const starts = node.starts(partition, "web").length
+      process.kill(pids[0], "SIGKILL")
+      const { pid } = yield* node.awaitStart(partition, "web", starts + 1)
+      second.signal("SIGTERM")
+      assert.deepStrictEqual(yield* second.exit, { code: 0, signal: null })
+      for (const one of [pid, ...pids]) assert.isFalse(isAlive(one))
     }),
   )
 

@@ -291,6 +291,24 @@ describe("makeDirectory", () => {
 })
 
 describe("programs", () => {
+  it.effect("more of them than any instance has are refused, and large ones are not read", () =>
+    Effect.gen(function* () {
+      const { directory, path } = yield* owned
+      fs.mkdirSync(`${path}/run`)
+      fs.writeFileSync(`${path}/run/large`, "")
+      fs.truncateSync(`${path}/run/large`, 2 ** 40)
+      const [large] = yield* directory.programs("run")
+      fs.truncateSync(`${path}/run/large`, 2 ** 41)
+      expect((yield* directory.programs("run"))[0]?.hash).not.toBe(large?.hash)
+      for (let n = 0; n < 2000; n++) fs.writeFileSync(`${path}/run/${n}`, "")
+      const error = yield* Effect.flip(directory.programs("run"))
+      expect([error.reason, error.message]).toStrictEqual([
+        "TooLarge",
+        `cannot list ${path}/run: 2001 entries, more than the limit of 2000 programs`,
+      ])
+    }),
+  )
+
   it.effect("are known by content; directories are none, an absent folder has none", () =>
     Effect.gen(function* () {
       const { directory, path } = yield* owned

@@ -89,7 +89,7 @@ const markProcessed = (work: PartitionWork, timestamp: string): Effect.Effect<vo
 const turnLimit = "2 minutes"
 
 /** Takes a turn for the work. Work that hangs gives it up after a while: it must not hold all other partitions. */
-const inTurn = <A, E>(turn: Semaphore.Semaphore, work: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+export const inTurn = <A, E>(turn: Semaphore.Semaphore, work: Effect.Effect<A, E>): Effect.Effect<A, E> =>
   Effect.flatMap(Scope.make(), (scope) => {
     const giveBack = Scope.close(scope, Exit.void)
     const working = Effect.andThen(Effect.forkScoped(Effect.delay(giveBack, turnLimit)), work)

@@ -5,13 +5,16 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
 import * as TestClock from "effect/testing/TestClock"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import { expect } from "vitest"
-import { PartitionActors } from "../../../src/actors/partition/PartitionActor.ts"
+import { inTurn, PartitionActors } from "../../../src/actors/partition/PartitionActor.ts"
 import { BuildError } from "../../../src/build/BuildError.ts"
 import { InstanceBuild, type InstanceRequest } from "../../../src/build/InstanceBuild.ts"
 import type { DesiredPartition } from "../../../src/domain/DesiredState.ts"
@@ -334,6 +337,15 @@ describe("stopped", () => {
     }),
   )
 
+  it.effect("is stopped before the installation, which can hang", () =>
+    Effect.gen(function* () {
+      const { instances, services, wants } = yield* running()
+      yield* wants({ requested: "stopped" })
+      yield* instances.installs.next
+      expect(services.told).toStrictEqual(["stop"])
+    }),
+  )
+
   it.effect("is stopped whatever becomes of the installation, and started again when it is wanted", () =>
     Effect.gen(function* () {
       const { installs, services, wants } = yield* running({ timestamp: "1" })
@@ -344,6 +356,33 @@ describe("stopped", () => {
       // A master that takes its wish back, timestamp and all.
       yield* wants({ timestamp: "1" })
       expect(services.told.at(-1)).toBe("web-on-watch for 1")
+    }),
+  )
+})
+
+describe("turns", () => {
+  it.effect("an installation that hangs gives its turn to others after a while", () =>
+    Effect.gen(function* () {
+      const turn = yield* Semaphore.make(1)
+      const hanging = yield* Effect.forkChild(inTurn(turn, Effect.never))
+      const next = yield* Effect.forkChild(inTurn(turn, Effect.succeed("done")))
+      yield* TestClock.adjust("119 seconds")
+      expect(next.pollUnsafe()).toBeUndefined()
+      yield* TestClock.adjust("1 second")
+      expect(yield* Fiber.join(next)).toBe("done")
+      // Its end gives no second turn back.
+      yield* Fiber.interrupt(hanging)
+      expect(yield* turn.withPermitsIfAvailable(2)(Effect.void)).toStrictEqual(Option.none())
+    }),
+  )
+
+  it.effect("whoever waits for one can be interrupted", () =>
+    Effect.gen(function* () {
+      const turn = yield* Semaphore.make(1)
+      yield* Effect.forkChild(inTurn(turn, Effect.never))
+      const waiting = yield* Effect.forkChild(inTurn(turn, Effect.never))
+      yield* settle
+      yield* Fiber.interrupt(waiting)
     }),
   )
 })
