@@ -12,7 +12,7 @@ import { exited, signaled } from "../../src/domain/ExitStatus.ts"
 import { sessionEnclosure } from "../../src/process/containment/Containment.ts"
 import type { Credentials } from "../../src/process/privileges.ts"
 import { type Command, Spawner } from "../../src/process/Spawner.ts"
-import { openBelow, isRoot, scratchDirectory, stranger } from "../support/scratch.ts"
+import { inCi, openBelow, isRoot, scratchDirectory, stranger } from "../support/scratch.ts"
 
 const env = { PATH: "/usr/bin:/bin" }
 const live = TestClock.withLive
@@ -247,7 +247,7 @@ while os.getpgid(job) != job: pass`
     }),
   )
 
-  it.effect.runIf(isRoot)("as another user, with its groups and no way to more", () =>
+  it.effect.runIf(inCi || isRoot)("as another user, with its groups and no way to more", () =>
     Effect.gen(function* () {
       const { service, spawner, text } = yield* stage
       const credentials = { ...stranger, groups: [stranger.gid, 61_300], name: "stranger", home: undefined }

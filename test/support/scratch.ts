@@ -4,6 +4,9 @@ import * as fs from "node:fs"
 import * as os from "node:os"
 import * as Effect from "effect/Effect"
 
+/** Continuous integration skips nothing: where something is missing there, its tests fail. */
+export const inCi = process.env["CI"] === "true"
+
 export const isRoot = process.geteuid?.() === 0
 
 /** A user that is not the one who runs the tests, when that one is root; else nobody else can be used. */
