@@ -97,6 +97,8 @@ const readRecord = (path: string, uid: number): Result.Result<ProcessRecord, str
 export class ProcessTable {
   readonly #directory: string
   readonly #world = worldId()
+  /** What this agent has written, by file: thousands of adopted services say nothing new. */
+  readonly #written = new Map<string, string>()
 
   /** `directory` belongs to the agent alone; made when absent. */
   constructor(directory: string) {
@@ -124,6 +126,7 @@ export class ProcessTable {
         fs.rmSync(file, { force: true, recursive: true })
         continue
       }
+      this.#written.set(file, JSON.stringify(record.success))
       const standing = standingOf(record.success, this.#world, processFacts(record.success.pid))
       known.push({ record: record.success, standing })
     }
@@ -132,11 +135,16 @@ export class ProcessTable {
 
   put(record: ProcessRecord): void {
     const file = fileOf(this.#directory, record.spec.partition, record.spec.name)
-    fs.writeFileSync(`${file}.new`, JSON.stringify(record), { mode: 0o600 })
+    const text = JSON.stringify(record)
+    if (this.#written.get(file) === text) return
+    fs.writeFileSync(`${file}.new`, text, { mode: 0o600 })
     fs.renameSync(`${file}.new`, file)
+    this.#written.set(file, text)
   }
 
   remove(partition: string, name: string): void {
-    fs.rmSync(fileOf(this.#directory, partition, name), { force: true })
+    const file = fileOf(this.#directory, partition, name)
+    this.#written.delete(file)
+    fs.rmSync(file, { force: true })
   }
 }
