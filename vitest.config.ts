@@ -10,7 +10,8 @@ export default defineConfig({
           name: "unit",
           include: ["test/**/*.test.ts"],
           exclude: ["test/e2e/**"],
-          testTimeout: 20_000,
+          // A soak tries many more generated cases (test/support/fuzz.ts).
+          testTimeout: process.env["SLAPGRID_SOAK"] === "1" ? 600_000 : 20_000,
         },
       },
       {

@@ -6,6 +6,7 @@ import { join } from "node:path"
 import * as Result from "effect/Result"
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
+import { fuzz } from "../support/fuzz.ts"
 import { parseDialect } from "../../src/config/dialect.ts"
 import type { ConfigDocument } from "../../src/config/dialect.ts"
 import type { DialectError } from "../../src/config/DialectError.ts"
@@ -226,7 +227,7 @@ const wild = fc
 
 describe("the dialect of slapos.cfg is that of configparser", () => {
   it("on texts without repeated names", () => {
-    const { parsed, errors } = compare(fc.sample(tame, { seed: 20_240_611, numRuns: 3000 }))
+    const { parsed, errors } = compare(fc.sample(tame, fuzz(20_240_611, 3000)))
     expect(parsed).toBeGreaterThan(1500)
     for (const kind of ["InterpolationDepth", "InterpolationMissingOption", "InterpolationSyntax", "Parsing"]) {
       expect(errors).toContain(kind)
@@ -234,8 +235,8 @@ describe("the dialect of slapos.cfg is that of configparser", () => {
   })
 
   it("on lines in any order", () => {
-    const texts = fc.sample(wild, { seed: 1_984, numRuns: 3000 })
-    const rooted = fc.sample(wild, { seed: 77, numRuns: 3000 }).map((text) => `[slapos]\n${text}`)
+    const texts = fc.sample(wild, fuzz(1_984, 3000))
+    const rooted = fc.sample(wild, fuzz(77, 3000)).map((text) => `[slapos]\n${text}`)
     const { parsed, errors } = compare([...texts, ...rooted])
     expect(parsed).toBeGreaterThan(600)
     expect([...errors].sort()).toStrictEqual([

@@ -2,6 +2,7 @@ import { describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
 import * as fc from "fast-check"
 import { expect } from "vitest"
+import { fuzz } from "../../support/fuzz.ts"
 import {
   decodeMarshal,
   encodeMarshal,
@@ -299,7 +300,7 @@ describe("properties", () => {
         expect(decode(xml)).toEqual(written)
         expect(encodeMarshal(decode(xml))).toBe(xml)
       }),
-      { numRuns: 500 },
+      fuzz(1, 500),
     )
   })
 
@@ -326,7 +327,7 @@ describe("properties", () => {
         expect(Result.isResult(decodeMarshal(`<marshal>${parts.join("")}`))).toBe(true)
         expect(Result.isResult(decodeMarshal(parts.join("")))).toBe(true)
       }),
-      { numRuns: 500 },
+      fuzz(2, 500),
     )
   })
 })
