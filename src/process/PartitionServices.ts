@@ -3,7 +3,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import { NodeConfig } from "../config/NodeConfig.ts"
 import type { PartitionId } from "../domain/ids.ts"
 import { fullName, type ServiceKind, type ServiceSpec } from "../domain/ServiceSpec.ts"
@@ -54,24 +54,12 @@ export class PartitionServices extends Context.Service<
 
       const group = Effect.fnUntraced(function* (options: GroupOptions) {
         const { id } = options
-        const scope = yield* Effect.scope
-        let opened: number | undefined
-        /** Made when the first program starts: adopted ones have theirs. A failure is not remembered. */
-        const inputFor = Effect.suspend(() =>
-          opened === undefined
-            ? Effect.tap(Scope.provide(openFifo(agentDirectory(config.instanceRoot)), scope), (fd) =>
-                Effect.sync(() => {
-                  opened = fd
-                }),
-              )
-            : Effect.succeed(opened),
-        )
+        const input = yield* openFifo(agentDirectory(config.instanceRoot))
         const spawn = Effect.fnUntraced(function* (spec: ServiceSpec) {
           const directory = yield* OwnedDirectory.open(`${config.instanceRoot}/${id}`)
           const software = yield* ownerOf(config.softwareRoot)
           const credentials = yield* accounts.credentialsFor(directory.owner, directory.path, [software.gid])
           const user = yield* accounts.describe(directory.owner)
-          const input = yield* inputFor
           const output = yield* directory.openLog(programLog(spec))
           const enclosure = containment.enclosure(id, member(spec))
           // A crash of an agent can fall between a spawn and its record.

@@ -6,7 +6,6 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Function from "effect/Function"
 import * as Layer from "effect/Layer"
-import * as Semaphore from "effect/Semaphore"
 import * as Schema from "effect/Schema"
 import { type ChildProcess, spawn as spawnChild } from "node:child_process"
 import { describeExit, exited, type ExitStatus, signaled } from "../domain/ExitStatus.ts"
@@ -68,18 +67,8 @@ export interface SpawnerShape {
 }
 
 export class Spawner extends Context.Service<Spawner, SpawnerShape>()("slapgrid/process/Spawner") {
-  static readonly layer = Layer.effect(
-    Spawner,
-    Effect.map(Semaphore.make(1), (turn) => {
-      // A fork blocks the event loop for milliseconds: between two of them everything else has its turn.
-      const spawnInTurn = (command: ServiceCommand) => turn.withPermit(Effect.tap(spawn(command), () => loopTurn))
-      return Spawner.of({ run, spawn: spawnInTurn })
-    }),
-  )
+  static readonly layer = Layer.sync(Spawner, () => Spawner.of({ run, spawn }))
 }
-
-/** Waits until the event loop has looked at everything else. Effect's own yield does not leave its queue of fibers. */
-const loopTurn = Effect.callback<void>((resume) => void setImmediate(() => resume(Effect.void)))
 
 const exitStatus = (code: number | null, signal: string | null): ExitStatus =>
   signal === null ? exited(code ?? 0) : signaled(signal)
