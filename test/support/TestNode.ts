@@ -20,7 +20,7 @@ import { type Program, start } from "./Program.ts"
 import { type Identity, isRoot, makeScratch, type Scratch, self } from "./ScratchMachine.ts"
 import { root, slapgrid } from "./slapgrid.ts"
 import { computer, type TestMaster, type Wanted } from "./TestMaster.ts"
-import { awaitFile, textOf } from "./waiting.ts"
+import { awaitFile, eventually, textOf } from "./waiting.ts"
 
 export interface TestPartition extends Identity {
   readonly id: string
@@ -208,10 +208,18 @@ export class TestNode<Master extends TestMaster = TestMaster> {
   /** Process ids of `web`, `ticker` and `once` of an instance, which have all begun. */
   runningIn({ id, path }: TestPartition): Effect.Effect<readonly [web: number, ticker: number, once: number]> {
     return Effect.gen({ self: this }, function* () {
-      const { partitions } = yield* this.status
-      const services = partitions.find((one) => one.id === id)?.services ?? []
+      const statusOf = Effect.map(
+        this.status,
+        ({ partitions }) => partitions.find((one) => one.id === id)?.services ?? [],
+      )
       const pidOf = Effect.fnUntraced(function* (program: string) {
-        const pid = services.find(({ name }) => name.replace("-on-watch", "") === program)?.pid ?? 0
+        const pid = yield* eventually(
+          `a pid of ${program} in the status`,
+          Effect.map(
+            statusOf,
+            (services) => services.find(({ name }) => name.replace("-on-watch", "") === program)?.pid,
+          ),
+        )
         yield* awaitFile(`${path}/${program}.starts`, (text) => startsIn(text).find((start) => start.pid === pid))
         return pid
       })
