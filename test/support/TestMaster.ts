@@ -51,8 +51,10 @@ const withWaiting = (master: Pick<TestMaster, "url" | "supply" | "request" | "re
   lastReport: Effect.map(master.reports, (reports) => reports.at(-1)?.seq ?? -1),
 })
 
+/** What the tests read of `status.json`. */
 interface Status {
   readonly reports: ReadonlyArray<Reported>
+  readonly computers: ReadonlyArray<{ readonly partitions: ReadonlyArray<Readonly<Record<string, unknown>>> }>
 }
 
 export interface EmbeddedMaster extends TestMaster {
@@ -93,12 +95,10 @@ export const makeEmbeddedMaster = (
       reports: Effect.map(status, ({ reports }) => reports),
     })
     const partition = (id: string) =>
-      Effect.map(status, (known) => {
-        const { computers } = known as unknown as {
-          readonly computers: ReadonlyArray<{ readonly partitions: ReadonlyArray<Readonly<Record<string, unknown>>> }>
-        }
-        return computers.flatMap((one) => one.partitions).find((one) => one["id"] === id) ?? {}
-      })
+      Effect.map(
+        status,
+        ({ computers }) => computers.flatMap(({ partitions }) => partitions).find((one) => one["id"] === id) ?? {},
+      )
     return { ...master, program, partition }
   })
 

@@ -74,7 +74,7 @@ const bang = Effect.fnUntraced(function* (
   spec: ServiceSpec,
   { timestamp }: Deployment,
 ) {
-  yield* Effect.logWarning(`${fullName(spec)} ended and is started again`)
+  yield* Effect.logWarning(`${fullName(spec)} ended or could not be started; it is tried again`)
   if (!(yield* work.claimBang(timestamp))) return
   const message = `${spec.name} process in partition ${work.id} encountered a problem`
   yield* outbox.offer({ _tag: "Bang", id: work.id, message })

@@ -90,7 +90,7 @@ export const makeServiceGroup = Effect.fnUntraced(function* (options: GroupOptio
   const startNew = Effect.fnUntraced(function* (spec: ServiceSpec, deployment: string | undefined) {
     const service = yield* add(spec)
     yield* service.start(deployment)
-    // A spawn blocks the event loop for milliseconds: let others in between.
+    // A spawn blocks the event loop for milliseconds: other fibers get their turn before the next.
     yield* Effect.yieldNow
   })
 
