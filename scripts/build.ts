@@ -1,13 +1,15 @@
 // Builds dist/: the library (ES modules with types, by tsc) and slapgrid.js, the program as one executable file.
 // The program is bundled because a single file starts in a third of the time that the module graph takes.
 import { execFileSync } from "node:child_process"
-import { chmodSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
+import { chmodSync, copyFileSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
 import { type Plugin, rolldown } from "rolldown"
 
 /** Built beside the old one and put in its place at the end: a mistake in the sources leaves a program to run. */
 const target = "dist.new"
 rmSync(target, { recursive: true, force: true })
 execFileSync("tsc", ["-p", "tsconfig.build.json", "--outDir", target], { stdio: "inherit" })
+const launcher = "process/launcher/launcher.py"
+copyFileSync(`src/${launcher}`, `${target}/${launcher}`)
 
 // An import of one of Node's own modules is done when the bundle is read, needed or not: node:http alone takes as long
 // as all the rest, and an older Node ends at node:sqlite before it can be told that it is too old. As a function call it
@@ -20,10 +22,19 @@ const lazyBuiltins: Plugin = {
     id.startsWith("\0node:") ? `module.exports = process.getBuiltinModule(${JSON.stringify(id.slice(1))})` : undefined,
 }
 
+/** One file is the whole program: the launcher's is in it as text. */
+const textOfLauncher: Plugin = {
+  name: "text-of-launcher",
+  load: (id) =>
+    id.endsWith("/process/launcher/source.ts")
+      ? `export const launcherSource = ${JSON.stringify(readFileSync(`src/${launcher}`, "utf8"))}`
+      : undefined,
+}
+
 const bundle = await rolldown({
   input: "src/main.ts",
   platform: "node",
-  plugins: [lazyBuiltins],
+  plugins: [lazyBuiltins, textOfLauncher],
   transform: { target: "node22" },
 })
 const { output } = await bundle.write({

@@ -18,6 +18,7 @@ import { AgentLock } from "./process/AgentLock.ts"
 import { Containment } from "./process/containment/Containment.ts"
 import { Departure } from "./process/Departure.ts"
 import { Inheritances } from "./process/Inheritances.ts"
+import { Launcher } from "./process/launcher/Launcher.ts"
 import { PartitionServices } from "./process/PartitionServices.ts"
 import { Spawner } from "./process/Spawner.ts"
 import { Outbox } from "./report/Outbox.ts"
@@ -29,8 +30,8 @@ const layerWithMaster = (config: NodeConfigShape) => {
   const machine = Layer.mergeAll(
     Spawner.layer,
     Accounts.layer({ rootCheck: config.rootCheck }),
-    Inheritances.layer.pipe(Layer.provide(AdoptedProcesses.layer)),
-  ).pipe(Layer.provideMerge(Containment.layer))
+    Inheritances.layer,
+  ).pipe(Layer.provideMerge([AdoptedProcesses.layer, Launcher.layer]), Layer.provideMerge(Containment.layer))
   const builds = Layer.mergeAll(SoftwareBuild.layer, InstanceBuild.layer).pipe(Layer.provide(Buildout.layerCold))
   const actors = Layer.mergeAll(SoftwareActors.layer, PartitionActors.layer)
   return NodeSupervisor.layer.pipe(

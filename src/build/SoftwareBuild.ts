@@ -6,13 +6,13 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { NodeConfig, type NodeConfigShape } from "../config/NodeConfig.ts"
 import type { SoftwareUrl } from "../domain/ids.ts"
-import { makeOwnedDirectory, md5Hex, ownerOf, readEnd, readTrusted, sizeOf } from "../files/machine.ts"
+import { agentDirectory, makeOwnedDirectory, md5Hex, ownerOf, readEnd, readTrusted, sizeOf } from "../files/machine.ts"
 import { OwnedDirectory } from "../files/OwnedDirectory.ts"
 import { removeTree } from "../files/removeTree.ts"
 import { Accounts } from "../process/Accounts.ts"
 import { Containment } from "../process/containment/Containment.ts"
 import { gitRevision } from "../process/gitRevision.ts"
-import type { Credentials } from "../process/privileges.ts"
+import { Spawner } from "../process/Spawner.ts"
 import { type BuildError, checkFreeSpace, toBuildError } from "./BuildError.ts"
 import { Buildout } from "./Buildout.ts"
 import { buildoutArguments, releaseProfile, revisionNote } from "./profile.ts"
@@ -53,6 +53,7 @@ export class SoftwareBuild extends Context.Service<
       const accounts = yield* Accounts
       const buildout = yield* Buildout
       const containment = yield* Containment
+      const revisionOf = gitRevision(yield* Spawner, agentDirectory(config.instanceRoot))
 
       const open = (url: SoftwareUrl) => OwnedDirectory.open(releaseDirectory(config.softwareRoot, url))
 
@@ -82,7 +83,7 @@ export class SoftwareBuild extends Context.Service<
         const { home = path } = yield* accounts.describe(directory.owner)
         yield* copyNetrc(directory, home)
         yield* directory.makeDirectory("extends-cache", 0o755)
-        yield* writeProfile(config, directory, url, credentials)
+        yield* writeProfile(config, directory, url, revisionOf(url, credentials))
         return { directory, credentials, home }
       })
 
@@ -178,13 +179,13 @@ const writeProfile = Effect.fnUntraced(function* (
   config: NodeConfigShape,
   directory: OwnedDirectory,
   url: SoftwareUrl,
-  credentials: Credentials | undefined,
+  revisionOf: Effect.Effect<string | undefined>,
 ) {
   const options = { mode: 0o644, owner: directory.owner }
   const present = yield* directory.readIfPresent("buildout.cfg")
   const profile = present ?? releaseProfile(url, config.sharedPartList, config.buildTimePartList)
   if (present === undefined) yield* directory.write("buildout.cfg", profile, options)
-  const revision = yield* gitRevision(url, credentials)
+  const revision = yield* revisionOf
   if (revision === undefined) return
   const note = revisionNote(profile, revision, DateTime.formatIso(yield* DateTime.now))
   if (note !== undefined) yield* directory.write("buildout.cfg", profile + note, options)

@@ -4,7 +4,7 @@ import * as Cache from "effect/Cache"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { execa } from "execa"
+import { Launcher } from "./launcher/Launcher.ts"
 import { type Credentials, PrivilegeError, refusal } from "./privileges.ts"
 
 export interface Owner {
@@ -35,10 +35,11 @@ export class Accounts extends Context.Service<
       Accounts,
       Effect.gen(function* () {
         const isRoot = process.getuid?.() === 0
+        const launcher = yield* Launcher
         const cache = yield* Cache.make({
           capacity: 10_000,
           timeToLive: "1 minute",
-          lookup: (key: string) => lookUp(...parseKey(key)),
+          lookup: (key: string) => lookUp(launcher, ...parseKey(key)),
         })
         const describe = (owner: Owner) => Cache.get(cache, `${owner.uid}:${owner.gid}`)
         const credentialsFor = Effect.fnUntraced(function* (
@@ -62,16 +63,15 @@ const parseKey = (key: string): [number, number] => {
   return [Number(uid), Number(gid)]
 }
 
-const output = (file: string, args: ReadonlyArray<string>) =>
-  Effect.promise(async () => {
-    const result = await execa(file, args, { reject: false, timeout: 10_000, stdin: "ignore" })
-    return result.exitCode === 0 ? result.stdout : undefined
-  })
-
-const lookUp = Effect.fnUntraced(function* (uid: number, gid: number): Effect.fn.Return<Credentials> {
-  const entry = yield* output("getent", ["passwd", String(uid)])
-  const [name, , , , , home] = entry?.split(":") ?? []
-  if (name === undefined || home === undefined) return { uid, gid, groups: [], name: String(uid), home: undefined }
-  const groups = yield* output("id", ["-G", name])
-  return { uid, gid, groups: (groups ?? "").split(" ").filter(Boolean).map(Number), name, home }
-})
+/** A database that does not answer is one without an entry: groups are then those that the directories tell. */
+const lookUp = (launcher: Launcher["Service"], uid: number, gid: number): Effect.Effect<Credentials> =>
+  launcher.account(uid).pipe(
+    Effect.catch(({ message }) =>
+      Effect.as(Effect.logWarning(`uid ${uid} could not be looked up: ${message}`), undefined),
+    ),
+    Effect.map((entry) =>
+      entry === undefined
+        ? { uid, gid, groups: [], name: String(uid), home: undefined }
+        : { uid, gid, groups: entry.groups, name: entry.name, home: entry.home },
+    ),
+  )

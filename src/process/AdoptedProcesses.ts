@@ -11,21 +11,30 @@ import { Containment } from "./containment/Containment.ts"
 import { registerGroup, signalGroup } from "./liveGroups.ts"
 import type { ProcessRecord } from "./ProcessTable.ts"
 import { processFacts } from "./procfs.ts"
-import { endSession, type ServiceProcess } from "./Spawner.ts"
+import { endSession, type ServiceProcess } from "./ServiceProcess.ts"
 
 const lookInterval = "300 millis"
 /** How many of them /proc is asked about at each look. */
 const comparedPerLook = 50
 
+/** What names a process, and where it is looked for. */
+export type Identity = Pick<ProcessRecord, "pid" | "startTime" | "cgroup">
+
 interface Watched {
-  readonly record: ProcessRecord
+  readonly record: Identity
   readonly ended: Deferred.Deferred<ExitStatus>
   watcher: fs.FSWatcher | undefined
 }
 
 export class AdoptedProcesses extends Context.Service<
   AdoptedProcesses,
-  { readonly adopt: (record: ProcessRecord) => ServiceProcess }
+  {
+    readonly adopt: (record: ProcessRecord) => ServiceProcess
+    /** Waits until a process that is nobody's child here has ended. */
+    readonly awaitEnd: (identity: Identity) => Effect.Effect<ExitStatus>
+    /** SIGTERM to the group that it leads, if it is still that very process. */
+    readonly terminate: (identity: Identity) => Effect.Effect<void>
+  }
 >()("slapgrid/process/AdoptedProcesses") {
   static readonly layer = Layer.effect(
     AdoptedProcesses,
@@ -51,29 +60,36 @@ export class AdoptedProcesses extends Context.Service<
       yield* look.pipe(Effect.delay(lookInterval), Effect.forever, Effect.forkScoped)
       yield* Effect.addFinalizer(() => Effect.sync(() => watched.forEach(({ watcher }) => watcher?.close())))
 
+      const awaitEnd = (identity: Identity) =>
+        Effect.suspend(() => {
+          const one: Watched = { record: identity, ended: Deferred.makeUnsafe(), watcher: undefined }
+          watched.add(one)
+          one.watcher = watchCgroup(identity.cgroup, () => (watched.has(one) ? compare(one) : undefined))
+          return Deferred.await(one.ended)
+        })
+      const terminate = (identity: Identity) =>
+        Effect.sync(() => void (isThere(identity) && signalGroup(identity.pid, "SIGTERM")))
+
       const adopt = (record: ProcessRecord): ServiceProcess => {
-        const { pid } = record
-        const one: Watched = { record, ended: Deferred.makeUnsafe(), watcher: undefined }
-        watched.add(one)
-        one.watcher = watchCgroup(record.cgroup, () => (watched.has(one) ? compare(one) : undefined))
-        registerGroup(pid, record.cgroup ?? undefined)
-        const enclosure = containment.adopted(record.cgroup ?? undefined)
+        const { pid, startTime } = record
+        const cgroup = record.cgroup ?? undefined
+        registerGroup(pid, cgroup)
         return {
           pid,
-          startTime: record.startTime,
-          cgroup: record.cgroup ?? undefined,
-          exit: Deferred.await(one.ended),
-          terminate: Effect.sync(() => void (isThere(record) && signalGroup(pid, "SIGTERM"))),
-          end: endSession(pid, record.startTime, enclosure),
+          startTime,
+          cgroup,
+          exit: awaitEnd(record),
+          terminate: terminate(record),
+          end: endSession(pid, startTime, containment.adopted(cgroup)),
         }
       }
-      return AdoptedProcesses.of({ adopt })
+      return AdoptedProcesses.of({ adopt, awaitEnd, terminate })
     }),
   )
 }
 
 /** Whether the very process still runs. */
-const isThere = ({ pid, startTime }: ProcessRecord): boolean => {
+const isThere = ({ pid, startTime }: Identity): boolean => {
   const facts = processFacts(pid)
   return facts !== undefined && facts.startTime === startTime && facts.state !== "Z"
 }

@@ -4,17 +4,18 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
 import { NodeConfig } from "../config/NodeConfig.ts"
 import type { PartitionId } from "../domain/ids.ts"
 import { fullName, type ServiceKind, type ServiceSpec } from "../domain/ServiceSpec.ts"
 import type { FileError } from "../files/FileError.ts"
-import { openFifo } from "../files/fifo.ts"
-import { agentDirectory, ownerOf, ownUid } from "../files/machine.ts"
+import { ownerOf, ownUid } from "../files/machine.ts"
 import { OwnedDirectory } from "../files/OwnedDirectory.ts"
 import { Accounts } from "./Accounts.ts"
 import { Containment } from "./containment/Containment.ts"
 import { Departure } from "./Departure.ts"
 import { Inheritances } from "./Inheritances.ts"
+import { Launcher } from "./launcher/Launcher.ts"
 import { keepLog } from "./logs/LogKeeper.ts"
 import { makeServiceGroup, type ServiceGroup } from "./service/ServiceGroup.ts"
 import { programEnvironment, programFolders, programLog, programs } from "./service/programs.ts"
@@ -26,6 +27,9 @@ export interface GroupOptions {
   /** A watched program ended by itself. */
   readonly onAlarm: (spec: ServiceSpec) => Effect.Effect<void>
 }
+
+/** More would only share the processors. */
+const startsAtOnce = 8
 
 /** A program's place among what runs for its partition; builds have one, too. */
 const member = (spec: ServiceSpec): string => `program ${spec.name}`
@@ -49,31 +53,36 @@ export class PartitionServices extends Context.Service<
       const accounts = yield* Accounts
       const spawner = yield* Spawner
       const containment = yield* Containment
+      const launcher = yield* Launcher
+      // What a start needs is prepared when it is its turn: a thousand that begin at once would stop everything else.
+      const turn = yield* Semaphore.make(startsAtOnce)
       const { isLeaving } = yield* Departure
       const inheritances = yield* Inheritances
 
       const group = Effect.fnUntraced(function* (options: GroupOptions) {
         const { id } = options
-        const input = yield* openFifo(agentDirectory(config.instanceRoot))
-        const spawn = Effect.fnUntraced(function* (spec: ServiceSpec) {
-          const directory = yield* OwnedDirectory.open(`${config.instanceRoot}/${id}`)
-          const software = yield* ownerOf(config.softwareRoot)
-          const credentials = yield* accounts.credentialsFor(directory.owner, directory.path, [software.gid])
-          const user = yield* accounts.describe(directory.owner)
-          const output = yield* directory.openLog(programLog(spec))
-          const enclosure = containment.enclosure(id, member(spec))
-          // A crash of an agent can fall between a spawn and its record.
-          yield* enclosure.end(undefined)
-          return yield* spawner.spawn({
-            path: spec.path,
-            cwd: directory.path,
-            env: programEnvironment(spec, user, directory.path, config.instanceRoot),
-            credentials,
-            input,
-            output,
-            enclosure,
-          })
-        }, Effect.scoped)
+        const spawn = Effect.fnUntraced(
+          function* (spec: ServiceSpec) {
+            const directory = yield* OwnedDirectory.open(`${config.instanceRoot}/${id}`)
+            const software = yield* ownerOf(config.softwareRoot)
+            const credentials = yield* accounts.credentialsFor(directory.owner, directory.path, [software.gid])
+            const user = yield* accounts.describe(directory.owner)
+            const output = yield* directory.openLog(programLog(spec))
+            const enclosure = containment.enclosure(id, member(spec))
+            // A crash of an agent can fall between a spawn and its record.
+            yield* enclosure.end(undefined)
+            return yield* spawner.spawn({
+              path: spec.path,
+              cwd: directory.path,
+              env: programEnvironment(spec, user, directory.path, config.instanceRoot),
+              credentials,
+              output,
+              enclosure,
+            })
+          },
+          Effect.scoped,
+          turn.withPermits(1),
+        )
         const inherited = inheritances.take(id)
         const except = new Set(inherited.map(({ spec }) => member(spec)))
         yield* containment.endOwner(id, { except, ownUid: () => undefined })
@@ -94,6 +103,7 @@ export class PartitionServices extends Context.Service<
                 name: programLog(spec),
                 limit: config.serviceLogMaxSize,
                 cgroup,
+                collapse: launcher.collapse,
                 subject: fullName(spec),
               }),
             isLeaving,

@@ -1,18 +1,19 @@
-// The port through which the agent starts processes. `run` is for work with an end (buildouts, scripts): it dies with
-// the agent and its whole group is killed when the caller loses interest. `spawn` is for services: a session of their
-// own that neither shares the agent's fate nor any pipe with it.
+// The port through which the agent runs programs. `run` is for work with an end (buildouts, scripts): it dies with the
+// agent and its whole group is killed when the caller loses interest. `spawn` is for services: a session of their own
+// that neither shares the agent's fate nor any pipe with it.
 import * as Context from "effect/Context"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Function from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
-import { type ChildProcess, spawn as spawnChild } from "node:child_process"
-import { describeExit, exited, type ExitStatus, signaled } from "../domain/ExitStatus.ts"
+import { describeExit, type ExitStatus } from "../domain/ExitStatus.ts"
+import { AdoptedProcesses } from "./AdoptedProcesses.ts"
 import type { Enclosure } from "./containment/Containment.ts"
-import { forgetGroup, groupExists, isRegistered, registerGroup, signalGroup } from "./liveGroups.ts"
-import { isRecycled, processFacts } from "./procfs.ts"
-import { type Credentials, wrap } from "./privileges.ts"
+import { Launcher } from "./launcher/Launcher.ts"
+import { descriptorPath } from "./launcher/protocol.ts"
+import { forgetGroup, groupExists, registerGroup } from "./liveGroups.ts"
+import type { Credentials } from "./privileges.ts"
+import { endSession, type ServiceProcess } from "./ServiceProcess.ts"
 
 export class CommandError extends Schema.TaggedError<CommandError>()("CommandError", {
   /** What was run, for people. */
@@ -40,23 +41,9 @@ export interface ServiceCommand {
   readonly cwd: string
   readonly env: Readonly<Record<string, string>>
   readonly credentials: Credentials | undefined
-  /** Descriptor that the program reads from. */
-  readonly input: number
   /** Descriptor that gets stdout and stderr. */
   readonly output: number
   readonly enclosure: Enclosure
-}
-
-export interface ServiceProcess {
-  readonly pid: number
-  /** With the pid it names the process for as long as the machine is up: clock ticks since boot, as text. */
-  readonly startTime: string
-  readonly cgroup: string | undefined
-  readonly exit: Effect.Effect<ExitStatus>
-  /** Asks the whole process group to end. */
-  readonly terminate: Effect.Effect<void>
-  /** Kills what is left of it and of everything it started, and returns when that is gone. */
-  readonly end: Effect.Effect<void>
 }
 
 export interface SpawnerShape {
@@ -67,108 +54,94 @@ export interface SpawnerShape {
 }
 
 export class Spawner extends Context.Service<Spawner, SpawnerShape>()("slapgrid/process/Spawner") {
-  static readonly layer = Layer.sync(Spawner, () => Spawner.of({ run, spawn }))
+  static readonly layer = Layer.effect(
+    Spawner,
+    Effect.gen(function* () {
+      const launcher = yield* Launcher
+      const { awaitEnd, terminate } = yield* AdoptedProcesses
+
+      /** Starts the leader of a new session; its output goes straight to a file, never through the agent. */
+      const launch = Effect.fnUntraced(function* (label: string, command: Launch) {
+        const { cgroup } = command.enclosure
+        const { credentials } = command
+        const launched = yield* launcher
+          .start({
+            argv: command.argv,
+            cwd: command.cwd,
+            env: command.env,
+            user: credentials === undefined ? null : { ...credentials, groups: groupsOf(credentials) },
+            umask: command.umask,
+            output: descriptorPath(command.output),
+            waits: command.isService,
+            cgroup: cgroup ?? null,
+            processes: command.enclosure.maxProcesses ?? null,
+            dies: !command.isService,
+          })
+          .pipe(
+            Effect.mapError(({ message }) => {
+              const words = `${label} could not be started in ${command.cwd}: ${message}`
+              return new CommandError({ command: label, reason: "NotStarted", message: words })
+            }),
+          )
+        const { pid, startTime } = launched
+        registerGroup(pid, cgroup)
+        const identity = { pid, startTime, cgroup: cgroup ?? null }
+        const exit = launched.exit.pipe(
+          // As if an earlier agent had started it: nobody tells any more.
+          Effect.catch(() => awaitEnd(identity)),
+          Effect.tap(() => Effect.sync(() => (groupExists(pid) ? undefined : forgetGroup(pid)))),
+        )
+        const process: ServiceProcess = {
+          pid,
+          startTime,
+          cgroup,
+          exit,
+          terminate: Effect.suspend(() => (launched.signal("SIGTERM") ? Effect.void : terminate(identity))),
+          end: endSession(pid, startTime, command.enclosure),
+        }
+        return process
+      })
+
+      const run = Effect.fnUntraced(function* (command: Command) {
+        const label = shown(command.argv)
+        // What a dead agent left of the same work would write into the same directory.
+        yield* command.enclosure.end(undefined)
+        const status = yield* Effect.acquireUseRelease(
+          launch(label, { ...command, isService: false }),
+          (process) => process.exit,
+          (process) => process.end,
+        ).pipe(limited(label, command.timeout))
+        if (status._tag === "Exited" && status.code === 0) return
+        const message = `${label}: ${describeExit(status)}`
+        return yield* new CommandError({ command: label, reason: "Failed", message })
+      })
+
+      const spawn = (command: ServiceCommand) =>
+        launch(command.path, { ...command, argv: [command.path], umask: 0o022, isService: true })
+
+      return Spawner.of({ run, spawn })
+    }),
+  )
 }
 
-const exitStatus = (code: number | null, signal: string | null): ExitStatus =>
-  signal === null ? exited(code ?? 0) : signaled(signal)
+interface Launch extends Omit<Command, "timeout"> {
+  readonly isService: boolean
+}
+
+const groupsOf = ({ gid, groups }: Credentials): ReadonlyArray<number> => [...new Set([gid, ...groups])]
 
 const shown = (argv: ReadonlyArray<string>): string => argv.join(" ").slice(0, 200)
 
-/** Kills what is left of a session and its enclosure, whether its leader lives or not, and waits until it is gone. */
-export const endSession = (pid: number, startTime: string, enclosure: Enclosure): Effect.Effect<void> =>
-  Effect.suspend(() => enclosure.end(isRecycled(pid, startTime) ? undefined : pid)).pipe(
-    Effect.ensuring(Effect.sync(() => forgetGroup(pid))),
-  )
-
-interface Launch {
-  readonly argv: ReadonlyArray<string>
-  readonly cwd: string
-  readonly env: Readonly<Record<string, string>>
-  readonly input: number | "ignore"
-  readonly output: number
-  readonly enclosure: Enclosure
-}
-
-/** Starts the leader of a new session; its output goes straight to a descriptor, never through the agent. */
-const launch = (label: string, options: Launch): Effect.Effect<ServiceProcess, CommandError> =>
-  Effect.callback((resume) => {
-    const [file = "/bin/sh", ...args] = options.argv
-    const failed = (cause: unknown) => {
-      const why = cause instanceof Error ? cause.message : String(cause)
-      const message = `${label} could not be started in ${options.cwd}: ${why}`
-      resume(Effect.fail(new CommandError({ command: label, reason: "NotStarted", message })))
-    }
-    let child: ChildProcess
-    try {
-      child = spawnChild(file, args, {
-        cwd: options.cwd,
-        env: options.env,
-        detached: true,
-        stdio: [options.input, options.output, options.output],
+/** Ends the work after `timeout` milliseconds; undefined: never. */
+const limited = (label: string, timeout: number | undefined) =>
+  timeout === undefined
+    ? Function.identity<Effect.Effect<ExitStatus, CommandError>>
+    : Effect.timeoutOrElse({
+        duration: timeout,
+        orElse: () =>
+          new CommandError({
+            command: label,
+            reason: "TimedOut",
+            message: `${label} took longer than ${timeout / 1000} s and was ended`,
+          }),
       })
-    } catch (cause) {
-      return failed(cause)
-    }
-    const pid = child.pid
-    if (pid === undefined) return void child.once("error", failed)
-    // The agent's life does not hang on its services: it may leave them.
-    child.unref()
-    registerGroup(pid, options.enclosure.cgroup)
-    // Nobody has reaped it yet, so it is there.
-    const startTime = processFacts(pid)?.startTime ?? ""
-    const ended = Deferred.makeUnsafe<ExitStatus>()
-    child.once("exit", (code, signal) => {
-      if (!groupExists(pid)) forgetGroup(pid)
-      Deferred.doneUnsafe(ended, Effect.succeed(exitStatus(code, signal)))
-    })
-    resume(
-      Effect.succeed({
-        pid,
-        startTime,
-        cgroup: options.enclosure.cgroup,
-        exit: Deferred.await(ended),
-        // Not once it is known to be gone: the number could be somebody else's by now.
-        terminate: Effect.sync(() => void (isRegistered(pid) && signalGroup(pid, "SIGTERM"))),
-        end: endSession(pid, startTime, options.enclosure),
-      }),
-    )
-  })
-
-const run = Effect.fnUntraced(function* (command: Command) {
-  const label = shown(command.argv)
-  const argv = wrap(command.argv, { ...command, cgroup: command.enclosure.cgroup, dieWithAgent: true })
-  // What a dead agent left of the same work would write into the same directory.
-  yield* command.enclosure.end(undefined)
-  const status = yield* Effect.acquireUseRelease(
-    launch(label, { ...command, argv, input: "ignore" }),
-    (process) => process.exit,
-    (process) => process.end,
-  ).pipe(
-    command.timeout === undefined
-      ? Function.identity
-      : Effect.timeoutOrElse({
-          duration: command.timeout,
-          orElse: () =>
-            new CommandError({
-              command: label,
-              reason: "TimedOut",
-              message: `${label} took longer than ${(command.timeout ?? 0) / 1000} s and was ended`,
-            }),
-        }),
-  )
-  if (status._tag === "Exited" && status.code === 0) return
-  const message = `${label}: ${describeExit(status)}`
-  return yield* new CommandError({ command: label, reason: "Failed", message })
-})
-
-const spawn = (command: ServiceCommand): Effect.Effect<ServiceProcess, CommandError> =>
-  launch(command.path, {
-    ...command,
-    argv: wrap([command.path], {
-      credentials: command.credentials,
-      cgroup: command.enclosure.cgroup,
-      dieWithAgent: false,
-      umask: 0o022,
-    }),
-  })

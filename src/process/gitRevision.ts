@@ -1,23 +1,46 @@
 // Which revision a profile in a git checkout is at, asked as the user who will build it (git refuses strangers' trees).
 import * as Effect from "effect/Effect"
-import { execa } from "execa"
+import { randomBytes } from "node:crypto"
+import * as fs from "node:fs"
 import { dirname } from "node:path"
-import { pathExists, inheritedEnvironment } from "../files/machine.ts"
-import { type Credentials, wrap } from "./privileges.ts"
+import { inheritedEnvironment, pathExists, readEnd } from "../files/machine.ts"
+import { sessionEnclosure } from "./containment/Containment.ts"
+import type { Credentials } from "./privileges.ts"
+import type { Spawner } from "./Spawner.ts"
 
-/** The line of `git describe`, or undefined when `profile` is no file in a checkout. */
-export const gitRevision = (profile: string, credentials: Credentials | undefined): Effect.Effect<string | undefined> =>
-  Effect.promise(async () => {
-    if (!profile.startsWith("/") || !pathExists(profile)) return undefined
-    const command = ["git", "describe", "--all", "--long", "--dirty"]
-    const [file = "git", ...args] = wrap(command, { credentials, cgroup: undefined, dieWithAgent: true, umask: 0o027 })
-    const result = await execa(file, args, {
-      cwd: dirname(profile),
-      env: inheritedEnvironment(),
-      extendEnv: false,
-      reject: false,
-      stdin: "ignore",
-      timeout: 10_000,
-    })
-    return result.exitCode === 0 && result.stdout.trim() !== "" ? result.stdout.trim() : undefined
-  })
+const maxLength = 4096
+
+/** An open file without a name; `directory` is the agent's own. */
+const namelessFile = (directory: string) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const path = `${directory}/output-${randomBytes(9).toString("hex")}`
+      const fd = fs.openSync(path, "wx+", 0o600)
+      fs.unlinkSync(path)
+      return fd
+    }),
+    (fd) => Effect.sync(() => fs.closeSync(fd)),
+  )
+
+/** Gives the line of `git describe`, or undefined when `profile` is no file in a checkout. */
+export const gitRevision = (spawner: Spawner["Service"], directory: string) =>
+  Effect.fnUntraced(
+    function* (profile: string, credentials: Credentials | undefined) {
+      if (!profile.startsWith("/") || !pathExists(profile)) return undefined
+      const output = yield* namelessFile(directory)
+      yield* spawner.run({
+        argv: ["git", "describe", "--all", "--long", "--dirty"],
+        cwd: dirname(profile),
+        env: inheritedEnvironment(),
+        credentials,
+        umask: 0o027,
+        output,
+        timeout: 10_000,
+        enclosure: sessionEnclosure,
+      })
+      // Warnings may stand before it.
+      return (yield* readEnd(output, 0, maxLength)).trim().split("\n").at(-1)
+    },
+    Effect.scoped,
+    Effect.orElseSucceed(() => undefined),
+  )

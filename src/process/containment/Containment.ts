@@ -21,8 +21,10 @@ import {
 
 /** Where one program, build or script runs. */
 export interface Enclosure {
-  /** Directory of its cgroup, which the wrapper joins before anything else; undefined without cgroups. */
+  /** Directory of its cgroup, which it joins before anything else; undefined without cgroups. */
   readonly cgroup: string | undefined
+  /** Limit on the number of its user's processes; set where no cgroup can hold that. */
+  readonly maxProcesses?: number | undefined
   /** Kills what is left of the session that `leader` led, and everything that it started; returns when it is gone. */
   readonly end: (leader: number | undefined) => Effect.Effect<void>
 }

@@ -5,10 +5,11 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as fs from "node:fs"
+import * as os from "node:os"
 import { type FileError, fromErrno } from "../../files/FileError.ts"
 import { OwnedDirectory } from "../../files/OwnedDirectory.ts"
 import { freeze, thaw } from "../containment/cgroup.ts"
-import { collapse } from "./collapse.ts"
+import type { Launcher } from "../launcher/Launcher.ts"
 import { backupRange, blanks, cutOf, floodSize, lookDelay, restOfLine } from "./trim.ts"
 
 export interface KeptLog {
@@ -19,6 +20,8 @@ export interface KeptLog {
   readonly limit: number
   /** Directory of the writer's cgroup; undefined without cgroups. */
   readonly cgroup: string | undefined
+  /** Takes the head off an open file. */
+  readonly collapse: Launcher["Service"]["collapse"]
   /** Whose log it is, for messages. */
   readonly subject: string
 }
@@ -108,14 +111,17 @@ class LogKeeper {
       const window = Buffer.alloc(this.#block + 1)
       const rest = restOfLine(window.subarray(0, fs.readSync(this.#fd, window, 0, window.length, cut - 1)))
       yield* this.#backUp(...backupRange(cut, rest, limit))
-      const refusal = yield* collapse(this.#fd, cut)
+      const refusal = yield* Effect.match(this.#log.collapse(this.#fd, cut), {
+        onSuccess: () => undefined,
+        onFailure: (error) => error,
+      })
       if (refusal === undefined) {
         // After the collapse: a crash before this shows the end of a line twice, one in between would lose it.
         if (rest > 0) fs.writeSync(this.#fd, blanks(rest), 0, rest, 0)
         return true
       }
-      this.#canCollapse = !refusal.isLasting
-      yield* Effect.logDebug(`${subject}: its log is emptied instead of collapsed: ${refusal.why}`)
+      this.#canCollapse = refusal.errno !== os.constants.errno.EOPNOTSUPP
+      yield* Effect.logDebug(`${subject}: its log is emptied instead of collapsed: ${refusal.message}`)
       return false
     })
   }

@@ -12,7 +12,7 @@ import * as Scope from "effect/Scope"
 import type { ExitStatus } from "../../domain/ExitStatus.ts"
 import type { ServiceState as ShownState, ServiceStatus } from "../../domain/NodeStatus.ts"
 import type { ServiceSpec } from "../../domain/ServiceSpec.ts"
-import type { ServiceProcess } from "../Spawner.ts"
+import type { ServiceProcess } from "../ServiceProcess.ts"
 import { initial, type ServiceAction, type ServiceEvent, type ServiceState, transition } from "./automaton.ts"
 
 /** What a successor of this agent has to know about a program; undefined: that it does not run. */
@@ -50,7 +50,8 @@ export interface Service {
   readonly status: ServiceStatus
   /**
    * Starts the program for a deployment (the master's timestamp; undefined when that is unknown), unless it runs,
-   * waits for its next try, or is an `etc/run` program that ended by itself for this very deployment.
+   * waits for its next try, or is an `etc/run` program that ended by itself for this very deployment. Returns when it
+   * runs, or could not be started.
    */
   readonly start: (deployment: string | undefined) => Effect.Effect<void>
 }
@@ -70,7 +71,12 @@ const shownState: Readonly<Record<ServiceState["_tag"], ShownState>> = {
 /** What lies in the queue: the table's events, and for which deployment (the master's timestamp) to start. */
 type Message =
   | Exclude<ServiceEvent, { readonly _tag: "Start" }>
-  | { readonly _tag: "Start"; readonly deployment: string | undefined }
+  | {
+      readonly _tag: "Start"
+      readonly deployment: string | undefined
+      /** Done when the program was started, or need not or could not be. */
+      readonly tried: Deferred.Deferred<void>
+    }
 
 /** One program under supervision. Mutable: once it is inherited only its own fiber writes, others read `status`. */
 class Supervised implements Service {
@@ -117,7 +123,11 @@ class Supervised implements Service {
     }
   }
 
-  readonly start = (deployment: string | undefined): Effect.Effect<void> => this.#send({ _tag: "Start", deployment })
+  readonly start = (deployment: string | undefined): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const tried = Deferred.makeUnsafe<void>()
+      return Effect.andThen(this.#send({ _tag: "Start", deployment, tried }), Deferred.await(tried))
+    })
 
   /** Takes over what an earlier agent left. */
   inherit(inheritance: Inheritance): Effect.Effect<void> {
@@ -147,16 +157,22 @@ class Supervised implements Service {
       while (wanted || this.#state._tag !== "Stopped") {
         const message = yield* Queue.take(this.#messages)
         if (message._tag === "Stop") wanted = false
-        if (message._tag === "Start") {
-          if (this.#isDoneFor(message.deployment)) continue
-          this.#deployment = message.deployment
-        }
-        yield* Effect.uninterruptible(this.#step(message))
+        if (message._tag === "Start") yield* Effect.uninterruptible(this.#tryStart(message))
+        else yield* Effect.uninterruptible(this.#step(message))
       }
       // An `etc/run` program may have ended long ago and left children in its group.
       if (this.#process !== undefined) yield* this.#process.end
       yield* Deferred.succeed(this.#stopped, undefined)
     })
+  }
+
+  #tryStart(message: Extract<Message, { readonly _tag: "Start" }>): Effect.Effect<void> {
+    const step = Effect.suspend(() => {
+      if (this.#isDoneFor(message.deployment)) return Effect.void
+      this.#deployment = message.deployment
+      return this.#step({ _tag: "Start" })
+    })
+    return Effect.andThen(step, Deferred.succeed(message.tried, undefined))
   }
 
   /** Whether it is an `etc/run` program that has ended by itself for this very deployment, or for one unknown. */

@@ -10,7 +10,8 @@ import { type Inheritance, makeService, type Service, type ServiceDependencies }
 export interface ServiceGroup {
   /**
    * Makes the programs those of `specs`, old ones out first. `etc/run` programs that have ended by themselves are
-   * started again only for another deployment (the master's timestamp; undefined when that is unknown).
+   * started again only for another deployment (the master's timestamp; undefined when that is unknown). Returns when
+   * each was started or could not be.
    */
   readonly apply: (specs: ReadonlyArray<ServiceSpec>, deployment: string | undefined) => Effect.Effect<void>
   /** Stops everything and returns when nothing is left. */
@@ -45,6 +46,9 @@ export interface GroupDifference {
   readonly stop: ReadonlyArray<string>
   readonly start: ReadonlyArray<ServiceSpec>
 }
+
+/** Programs of one partition that are started side by side. */
+const startsAtOnce = 4
 
 /** Changed programs stand in both lists. */
 export const difference = (
@@ -90,8 +94,6 @@ export const makeServiceGroup = Effect.fnUntraced(function* (options: GroupOptio
   const startNew = Effect.fnUntraced(function* (spec: ServiceSpec, deployment: string | undefined) {
     const service = yield* add(spec)
     yield* service.start(deployment)
-    // A spawn blocks the event loop for milliseconds: other fibers get their turn before the next.
-    yield* Effect.yieldNow
   })
 
   const endAll = (end: (name: string) => Effect.Effect<void>) =>
@@ -103,9 +105,12 @@ export const makeServiceGroup = Effect.fnUntraced(function* (options: GroupOptio
     const current = new Map([...members].map(([name, member]) => [name, member.service.spec]))
     const { stop: old, start } = difference(current, specs)
     yield* Effect.forEach(old, (name) => Effect.uninterruptible(drop(name)), { concurrency: "unbounded" })
-    yield* Effect.forEach(members.values(), (member) => member.service.start(deployment))
+    const kept = [...members.values()].map(({ service }) => service)
+    yield* Effect.forEach(kept, (service) => service.start(deployment), { concurrency: startsAtOnce })
     // Interruptible between two: a stop does not wait for hundreds of starts.
-    yield* Effect.forEach(start, (spec) => Effect.uninterruptible(startNew(spec, deployment)))
+    yield* Effect.forEach(start, (spec) => Effect.uninterruptible(startNew(spec, deployment)), {
+      concurrency: startsAtOnce,
+    })
   })
 
   yield* Effect.addFinalizer(() => endAll(stop))

@@ -1,0 +1,314 @@
+"""Starts the processes of one slapgrid agent, and tells how they end.
+
+Forking a process of 8 MB takes a tenth of what forking Node takes, and does not stop the agent's event loop. Requests
+come as lines of JSON on standard input, answers and ends go out the same way. A program is run when execve(2) has
+succeeded: whatever keeps it from running has a name and an errno. When the agent is gone, so is this process: what asked
+for it (`dies`) goes with it, services run on. Python 3.6 or newer, standard library only: `python3 -I -S`.
+"""
+
+import ctypes
+import errno
+import json
+import os
+import pwd
+import resource
+import select
+import signal
+import struct
+import sys
+
+PR_SET_PDEATHSIG = 1
+PR_SET_NAME = 15
+PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+CAPABILITY_VERSION_3 = 0x20080522
+FALLOC_FL_COLLAPSE_RANGE = 8
+# What a login gives a user; Node raises the agent's own as far as it can.
+OPEN_FILES = 1024
+
+# Somebody who signals everything that he finds means the agent, which ends us.
+ignored_signals = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+# Python itself ignores the last two. Nothing of it is for programs.
+reset_signals = ignored_signals + (signal.SIGPIPE, signal.SIGXFSZ)
+
+libc = ctypes.CDLL(None, use_errno=True)
+own_pid = os.getpid()
+agent_pid = os.getppid()
+
+
+def checked(result):
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def prctl(option, value):
+    checked(libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0))
+
+
+def drop_capabilities():
+    """capset(2) with empty effective, permitted and inheritable sets."""
+    header = struct.pack("=Ii", CAPABILITY_VERSION_3, 0)
+    checked(libc.capset(header, struct.pack("=6I", 0, 0, 0, 0, 0, 0)))
+
+
+def start_time(pid):
+    """Clock ticks since boot, as text: proc(5). The process has not been waited for, so it is there."""
+    with open("/proc/%d/stat" % pid, "rb") as file:
+        return file.read().rsplit(b") ", 1)[1].split()[19].decode()
+
+
+def write(path, text):
+    fd = os.open(path, os.O_WRONLY)
+    try:
+        os.write(fd, text)
+    finally:
+        os.close(fd)
+
+
+def take(descriptor, path, flags):
+    """Opens a path as the descriptor of that number."""
+    fd = os.open(path, flags)
+    os.dup2(fd, descriptor)
+    if fd != descriptor:
+        os.close(fd)
+    os.set_inheritable(descriptor, True)
+
+
+def wait_for_ever():
+    """Standard input without data and without end: a pipe that its reader holds open for writing, too."""
+    reader, writer = os.pipe()
+    take(0, "/proc/self/fd/%d" % reader, os.O_RDWR)
+    os.close(reader)
+    os.close(writer)
+
+
+def limit(kind, soft):
+    hard = resource.getrlimit(kind)[1]
+    resource.setrlimit(kind, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
+
+
+def become(user):
+    """Sets groups, group and user, in this order, and leaves no way back."""
+    os.setgroups(user["groups"])
+    os.setresgid(user["gid"], user["gid"], user["gid"])
+    os.setresuid(user["uid"], user["uid"], user["uid"])
+    if os.getresuid() != (user["uid"],) * 3 or os.getresgid() != (user["gid"],) * 3:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+    drop_capabilities()
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
+
+
+def become_program(request, at):
+    """Turns this forked process into the program; `at` is called with the step that comes next."""
+    at("join its cgroup")
+    if request["cgroup"] is not None:
+        # 0 is the writer itself. Before anything else: nothing that it starts can be elsewhere.
+        write(request["cgroup"] + "/cgroup.procs", b"0")
+    at("lead a session")
+    os.setsid()
+    at("open its input")
+    if request["waits"]:
+        wait_for_ever()
+    else:
+        take(0, "/dev/null", os.O_RDONLY)
+    at("open its output")
+    take(1, request["output"], os.O_WRONLY | os.O_APPEND)
+    os.dup2(1, 2)
+    at("set its limits")
+    for number in reset_signals:
+        signal.signal(number, signal.SIG_DFL)
+    limit(resource.RLIMIT_NOFILE, OPEN_FILES)
+    if request["processes"] is not None:
+        limit(resource.RLIMIT_NPROC, request["processes"])
+    reset_badness()
+    at("change its user")
+    if request["user"] is not None:
+        become(request["user"])
+    if request["dies"]:
+        # Not before the change of user, which resets it.
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != own_pid:
+            os._exit(1)
+    os.umask(request["umask"])
+    at("enter " + request["cwd"])
+    os.chdir(request["cwd"])
+    at("execute " + request["argv"][0])
+    os.execvpe(request["argv"][0], request["argv"], request["env"])
+
+
+def collapse(request, at):
+    """Takes bytes off the head of an open file in place: fallocate(2)."""
+    at("collapse")
+    fd = os.open(request["collapse"], os.O_RDWR)
+    checked(libc.fallocate(fd, FALLOC_FL_COLLAPSE_RANGE, ctypes.c_int64(0), ctypes.c_int64(request["length"])))
+    return {}
+
+
+def look_up(request, at):
+    """What the user database says of a uid; nothing when it has no entry."""
+    at("look up uid %d" % request["account"])
+    try:
+        entry = pwd.getpwuid(request["account"])
+    except KeyError:
+        return {}
+    groups = os.getgrouplist(entry.pw_name, entry.pw_gid)
+    return {"name": entry.pw_name, "home": entry.pw_dir, "groups": groups}
+
+
+def work(task, request, report):
+    """A forked process: gives what the task returned, or the step that failed and its errno, through `report`."""
+    steps = [""]
+    try:
+        answer = task(request, steps.append)
+    except OSError as error:
+        answer = {"step": steps[-1], "errno": error.errno}
+    except BaseException as error:
+        answer = {"step": steps[-1], "errno": 0, "why": repr(error)}
+    os.write(report, json.dumps(answer).encode())
+    os._exit(127)
+
+
+def reset_badness():
+    """The agent protects itself from the kernel's out-of-memory killer, not what it runs."""
+    try:
+        write("/proc/self/oom_score_adj", b"0")
+    except OSError:
+        pass
+
+
+class Launcher:
+    def __init__(self):
+        self.poll = select.poll()
+        self.handlers = {}
+        # The end of a process that has not told yet whether it became its program, or None.
+        self.starting = {}
+        self.running = set()
+        self.input = b""
+        self.output = b""
+
+    def watch(self, fd, handler):
+        self.handlers[fd] = handler
+        self.poll.register(fd, select.POLLIN)
+
+    def forget(self, fd):
+        del self.handlers[fd]
+        self.poll.unregister(fd)
+        os.close(fd)
+
+    def run(self):
+        wake, waker = os.pipe()
+        os.set_blocking(wake, False)
+        os.set_blocking(waker, False)
+        signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self.watch(wake, self.reap)
+        self.watch(0, self.receive)
+        while True:
+            for fd, _ in self.poll.poll():
+                if fd in self.handlers:
+                    self.handlers[fd](fd)
+            self.flush()
+
+    def tell(self, message):
+        self.output += json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+    def flush(self):
+        while self.output:
+            try:
+                self.output = self.output[os.write(1, self.output) :]
+            except BrokenPipeError:
+                os._exit(0)
+
+    def receive(self, fd):
+        data = os.read(fd, 1 << 20)
+        if not data:
+            os._exit(0)
+        *lines, self.input = (self.input + data).split(b"\n")
+        for line in lines:
+            request = json.loads(line.decode())
+            if "signal" in request:
+                self.signal(request)
+            else:
+                self.start(request)
+
+    def start(self, request):
+        number = request["id"]
+        try:
+            done, report = os.pipe()
+            try:
+                pid = os.fork()
+            except OSError:
+                os.close(done)
+                os.close(report)
+                raise
+        except OSError as error:
+            self.tell({"id": number, "step": "fork", "errno": error.errno})
+            return
+        if pid == 0:
+            work(self.task(request), request, report)
+        os.close(report)
+        self.starting[pid] = None
+        started = start_time(pid)
+        self.watch(done, lambda fd: self.started(fd, number, pid, started))
+
+    def task(self, request):
+        if "argv" in request:
+            return become_program
+        return collapse if "collapse" in request else look_up
+
+    def started(self, fd, number, pid, started):
+        """The child has become its program, or has answered."""
+        answer = os.read(fd, 1 << 16)
+        self.forget(fd)
+        end = self.starting.pop(pid)
+        if answer:
+            self.tell(dict(json.loads(answer.decode()), id=number))
+            return
+        self.tell({"id": number, "pid": pid, "startTime": started})
+        if end is None:
+            self.running.add(pid)
+        else:
+            self.tell(end)
+
+    def reap(self, fd):
+        try:
+            os.read(fd, 4096)
+        except BlockingIOError:
+            pass
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            end = {"end": pid}
+            if os.WIFSIGNALED(status):
+                end["signal"] = os.WTERMSIG(status)
+            else:
+                end["code"] = os.WEXITSTATUS(status)
+            if pid in self.starting:
+                self.starting[pid] = end
+            elif pid in self.running:
+                self.running.remove(pid)
+                self.tell(end)
+            # Others are orphans of what runs here: nobody else would reap them.
+
+    def signal(self, request):
+        """To a process group of ours: until its leader was reaped, its number is nobody else's."""
+        if request["pid"] in self.running:
+            try:
+                os.killpg(request["pid"], request["signal"])
+            except OSError:
+                pass
+
+
+prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+if os.getppid() != agent_pid:
+    sys.exit(0)
+prctl(PR_SET_CHILD_SUBREAPER, 1)
+libc.prctl(PR_SET_NAME, ctypes.create_string_buffer(b"slapgrid-launch"), 0, 0, 0)
+for number in ignored_signals:
+    signal.signal(number, signal.SIG_IGN)
+Launcher().run()

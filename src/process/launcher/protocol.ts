@@ -1,0 +1,90 @@
+// What the agent and its launcher (launcher.py) say to each other: a line of JSON each.
+import * as os from "node:os"
+import { exited, type ExitStatus, signaled } from "../../domain/ExitStatus.ts"
+
+export interface StartRequest {
+  readonly argv: readonly [string, ...ReadonlyArray<string>]
+  readonly cwd: string
+  /** The whole environment: nothing is inherited. */
+  readonly env: Readonly<Record<string, string>>
+  /** As whom; null: as the agent. */
+  readonly user: { readonly uid: number; readonly gid: number; readonly groups: ReadonlyArray<number> } | null
+  readonly umask: number
+  /** Path that is opened for appending as stdout and stderr. */
+  readonly output: string
+  /** Whether standard input is open without data, so that a reader waits; else it is empty. */
+  readonly waits: boolean
+  /** Directory of the cgroup to join before anything else; null: the launcher's own. */
+  readonly cgroup: string | null
+  /** Limit on the number of its user's processes; null: none. */
+  readonly processes: number | null
+  /** Whether it is killed when the launcher, and so when the agent, is gone. */
+  readonly dies: boolean
+}
+
+/** The launcher opens the path and takes `length` bytes off the head of that file. */
+export interface CollapseRequest {
+  readonly collapse: string
+  readonly length: number
+}
+
+/** Asks for a uid's entry in the user database. */
+export interface AccountRequest {
+  readonly account: number
+}
+
+export type Request = StartRequest | CollapseRequest | AccountRequest
+
+/** The answer to the request with that `id`: which fields it has depends on the request. */
+export interface Answer {
+  readonly id: number
+  readonly pid?: number
+  readonly startTime?: string
+  readonly name?: string
+  readonly home?: string
+  readonly groups?: ReadonlyArray<number>
+  /** What failed, with its errno, or in words when there is none. */
+  readonly step?: string
+  readonly errno?: number
+  readonly why?: string
+}
+
+/** A process that was started has ended. */
+export interface End {
+  readonly end: number
+  readonly code?: number
+  readonly signal?: number
+}
+
+/** Where the launcher finds the very file that a descriptor of the agent stands for, whatever its name is by now. */
+export const descriptorPath = (fd: number): string => `/proc/${process.pid}/fd/${fd}`
+
+const nameIn = (table: Readonly<Record<string, number>>, number: number): string | undefined =>
+  Object.entries(table).find(([, value]) => value === number)?.[0]
+
+/** `ENOENT` and the like, from its number. */
+export const errnoName = (errno: number): string => nameIn(os.constants.errno, errno) ?? `errno ${errno}`
+
+export const exitStatusOf = ({ code, signal }: Pick<End, "code" | "signal">): ExitStatus =>
+  signal === undefined ? exited(code ?? 0) : signaled(nameIn(os.constants.signals, signal) ?? `signal ${signal}`)
+
+/** Words for what commonly keeps a program from running: execve(2). */
+const causes: Readonly<Record<string, string>> = {
+  EACCES: "its user may not execute it: it or a directory above is not executable for that user, or it is no file",
+  EAGAIN: "the limit of processes of its user is reached",
+  ENOENT: "it does not exist, or the interpreter that its first line names does not",
+  ENOEXEC: "it is no program: a script needs a first line such as #!/bin/sh",
+  EISDIR: "it is a directory",
+  ELOOP: "too many links, or its first line leads back to itself",
+  ENAMETOOLONG: "its path is too long",
+  ENOSPC: "the disk is full",
+  EDQUOT: "the disk quota is used up",
+  ENOMEM: "there is not enough memory",
+}
+
+/** What failed and why, in words; undefined when nothing did. */
+export const failureOf = ({ errno = 0, step, why }: Answer): string | undefined => {
+  if (step === undefined) return undefined
+  const name = errnoName(errno)
+  return `cannot ${step}: ${why ?? `${causes[name] ?? "see errno(3)"} (${name})`}`
+}
