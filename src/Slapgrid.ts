@@ -19,6 +19,7 @@ import { Containment } from "./process/containment/Containment.ts"
 import { Departure } from "./process/Departure.ts"
 import { Inheritances } from "./process/Inheritances.ts"
 import { Launcher } from "./process/launcher/Launcher.ts"
+import { LogKeepers } from "./process/logs/LogKeeper.ts"
 import { PartitionServices } from "./process/PartitionServices.ts"
 import { Spawner } from "./process/Spawner.ts"
 import { Outbox } from "./report/Outbox.ts"
@@ -31,6 +32,7 @@ const layerWithMaster = (config: NodeConfigShape) => {
     Spawner.layer,
     Accounts.layer({ rootCheck: config.rootCheck }),
     Inheritances.layer,
+    LogKeepers.layer,
   ).pipe(Layer.provideMerge([AdoptedProcesses.layer, Launcher.layer]), Layer.provideMerge(Containment.layer))
   const builds = Layer.mergeAll(SoftwareBuild.layer, InstanceBuild.layer).pipe(Layer.provide(Buildout.layerCold))
   const actors = Layer.mergeAll(SoftwareActors.layer, PartitionActors.layer)

@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import { execa } from "execa"
 import * as fs from "node:fs"
-import { Agent, request } from "undici"
+import { Agent } from "undici"
 import type { NodeStatus } from "../domain/NodeStatus.ts"
 import { errnoOf } from "../files/FileError.ts"
 import { agentDirectory } from "../files/machine.ts"
@@ -29,8 +29,9 @@ const call = (instanceRoot: string, method: "GET" | "POST", route: string): Effe
       const fd = fs.openSync(directory, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY)
       const agent = new Agent({ connect: { socketPath: `/proc/self/fd/${fd}/${socketName}` } })
       try {
-        const options = { method, dispatcher: agent, signal, headersTimeout: patience, bodyTimeout: patience }
-        const { body, statusCode } = await request(`http://slapgrid${route}`, options)
+        const target = { origin: "http://slapgrid", path: route, method }
+        const limits = { signal, headersTimeout: patience, bodyTimeout: patience }
+        const { body, statusCode } = await agent.request({ ...target, ...limits })
         const answer: unknown = await body.json()
         if (statusCode !== 200) throw new Error(`status ${statusCode}: ${JSON.stringify(answer)}`)
         return answer

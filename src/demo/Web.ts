@@ -1,7 +1,7 @@
 // The demo's HTTP calls: to its master as a user's client, and to the services that its instances run. All on this
 // machine, so no proxy is asked.
 import * as Effect from "effect/Effect"
-import { Agent, request } from "undici"
+import { Agent } from "undici"
 import { decodeMarshal, SlapObject, type SlapValue } from "../master/wire/marshal.ts"
 import * as Result from "effect/Result"
 import { DemoError } from "./DemoError.ts"
@@ -29,8 +29,10 @@ export const makeWeb = Effect.fnUntraced(function* (masterUrl: string) {
   const call = (url: string, options: { readonly body?: string; readonly timeout: number }) =>
     Effect.tryPromise({
       try: async (signal) => {
-        const { body, statusCode } = await request(url, {
-          dispatcher,
+        const { origin, pathname, search } = new URL(url)
+        const { body, statusCode } = await dispatcher.request({
+          origin,
+          path: `${pathname}${search}`,
           signal,
           headersTimeout: options.timeout,
           bodyTimeout: options.timeout,

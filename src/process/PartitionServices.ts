@@ -15,8 +15,7 @@ import { Accounts } from "./Accounts.ts"
 import { Containment } from "./containment/Containment.ts"
 import { Departure } from "./Departure.ts"
 import { Inheritances } from "./Inheritances.ts"
-import { Launcher } from "./launcher/Launcher.ts"
-import { keepLog } from "./logs/LogKeeper.ts"
+import { LogKeepers } from "./logs/LogKeeper.ts"
 import { makeServiceGroup, type ServiceGroup } from "./service/ServiceGroup.ts"
 import { programEnvironment, programFolders, programLog, programs } from "./service/programs.ts"
 import { Spawner } from "./Spawner.ts"
@@ -53,7 +52,7 @@ export class PartitionServices extends Context.Service<
       const accounts = yield* Accounts
       const spawner = yield* Spawner
       const containment = yield* Containment
-      const launcher = yield* Launcher
+      const logKeepers = yield* LogKeepers
       // What a start needs is prepared when it is its turn: a thousand that begin at once would stop everything else.
       const turn = yield* Semaphore.make(startsAtOnce)
       const { isLeaving } = yield* Departure
@@ -98,12 +97,11 @@ export class PartitionServices extends Context.Service<
             onAlarm: options.onAlarm(spec),
             remember: (memory) => inheritances.remember(spec, memory),
             keepLog: ({ cgroup }) =>
-              keepLog({
+              logKeepers.keep({
                 directory: `${config.instanceRoot}/${id}`,
                 name: programLog(spec),
                 limit: config.serviceLogMaxSize,
                 cgroup,
-                collapse: launcher.collapse,
                 subject: fullName(spec),
               }),
             isLeaving,

@@ -1,6 +1,6 @@
 // One request and its whole answer, redirects of a GET included. A redirect from https to http is not followed: nobody
 // would vouch for the answer.
-import { type Dispatcher, request } from "undici"
+import type { Dispatcher } from "undici"
 
 export interface HttpRequest {
   readonly url: URL
@@ -21,8 +21,9 @@ const maximumRedirects = 5
 export const exchange = async (dispatcher: Dispatcher, first: HttpRequest, signal: AbortSignal): Promise<Answer> => {
   let url = first.url
   for (let redirects = 0; ; redirects++) {
-    const { body, headers, statusCode } = await request(url, {
-      dispatcher,
+    const { body, headers, statusCode } = await dispatcher.request({
+      origin: url.origin,
+      path: `${url.pathname}${url.search}`,
       signal,
       method: first.verb,
       headers: headersFor(first, url),

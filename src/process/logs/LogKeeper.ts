@@ -3,13 +3,18 @@
 // (tmpfs, btrfs) have the log emptied instead, while the program's cgroup is frozen; without a cgroup what is written
 // between the copy and the emptying, some microseconds, is lost.
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import { type FileError, fromErrno } from "../../files/FileError.ts"
 import { OwnedDirectory } from "../../files/OwnedDirectory.ts"
 import { freeze, thaw } from "../containment/cgroup.ts"
-import type { Launcher } from "../launcher/Launcher.ts"
+import { Launcher } from "../launcher/Launcher.ts"
 import { backupRange, blanks, cutOf, floodSize, lookDelay, restOfLine } from "./trim.ts"
 
 export interface KeptLog {
@@ -20,8 +25,6 @@ export interface KeptLog {
   readonly limit: number
   /** Directory of the writer's cgroup; undefined without cgroups. */
   readonly cgroup: string | undefined
-  /** Takes the head off an open file. */
-  readonly collapse: Launcher["Service"]["collapse"]
   /** Whose log it is, for messages. */
   readonly subject: string
 }
@@ -32,6 +35,12 @@ const tellInterval = 60_000
 /** Where nothing tells of changes: how often to look all the same. */
 const blindInterval = "2 seconds"
 
+interface Dependencies {
+  /** Takes the head off an open file. */
+  readonly collapse: Launcher["Service"]["collapse"]
+  readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
+}
+
 class LogKeeper {
   readonly #log: KeptLog
   readonly #directory: OwnedDirectory
@@ -41,12 +50,19 @@ class LogKeeper {
   #canCollapse = true
   /** What was told and need not be told again. */
   readonly #told = new Set<string>()
+  readonly #dependencies: Dependencies
   #floodTold = Number.NEGATIVE_INFINITY
   #size: number
+  /** Waits for a change; undefined while the log is looked at. */
+  #watcher: fs.FSWatcher | undefined
+  /** The fiber that looks, or did last. */
+  #looking: Fiber.Fiber<void> | undefined
+  #isClosed = false
 
-  constructor(log: KeptLog, directory: OwnedDirectory, fd: number) {
+  constructor(log: KeptLog, directory: OwnedDirectory, fd: number, dependencies: Dependencies) {
     const stats = fs.fstatSync(fd)
     this.#log = log
+    this.#dependencies = dependencies
     this.#directory = directory
     this.#fd = fd
     this.#block = stats.blksize
@@ -54,18 +70,33 @@ class LogKeeper {
     this.#size = stats.size
   }
 
-  /** Looks soon after changes, and not at all while there are none. */
-  get run(): Effect.Effect<never> {
+  /** Looks now, then soon after changes. While there are none, there is no fiber and no timer. */
+  get start(): Effect.Effect<void> {
+    return Effect.andThen(
+      this.#look,
+      Effect.sync(() => this.#await()),
+    )
+  }
+
+  /** Ends the keeping; a look that goes on is finished first. */
+  get close(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.#isClosed = true
+      this.#watcher?.close()
+      this.#watcher = undefined
+      return this.#looking === undefined ? Effect.void : Fiber.interrupt(this.#looking)
+    })
+  }
+
+  /** Looks again and again while the log grows. */
+  get #follow(): Effect.Effect<void> {
     return Effect.gen({ self: this }, function* () {
-      yield* this.#look
-      while (true) {
-        yield* this.#change
-        let growth: number | undefined
-        do {
-          yield* Effect.sleep(lookDelay(growth))
-          growth = yield* this.#look
-        } while (growth !== 0)
-      }
+      let growth: number | undefined
+      do {
+        yield* Effect.sleep(lookDelay(growth))
+        growth = yield* this.#look
+      } while (growth !== 0)
+      this.#await()
     })
   }
 
@@ -111,7 +142,7 @@ class LogKeeper {
       const window = Buffer.alloc(this.#block + 1)
       const rest = restOfLine(window.subarray(0, fs.readSync(this.#fd, window, 0, window.length, cut - 1)))
       yield* this.#backUp(...backupRange(cut, rest, limit))
-      const refusal = yield* Effect.match(this.#log.collapse(this.#fd, cut), {
+      const refusal = yield* Effect.match(this.#dependencies.collapse(this.#fd, cut), {
         onSuccess: () => undefined,
         onFailure: (error) => error,
       })
@@ -188,34 +219,34 @@ class LogKeeper {
     })
   }
 
-  /** Waits until the log is not as it was at the last look. */
-  get #change(): Effect.Effect<void> {
-    return Effect.callback<boolean>((resume) => {
-      let watcher: fs.FSWatcher
-      const done = (isBlind: boolean) => {
-        watcher.close()
-        resume(Effect.succeed(isBlind))
-      }
-      try {
-        // The descriptor's own name: the file, wherever its owner may have moved it.
-        watcher = fs.watch(`/proc/self/fd/${this.#fd}`, { persistent: false }, () => done(false))
-      } catch {
-        return resume(Effect.succeed(true))
-      }
-      watcher.on("error", () => done(true))
-      // What came before the watch began sends no event.
-      if (fs.fstatSync(this.#fd).size !== this.#size) done(false)
-      return Effect.sync(() => watcher.close())
-    }).pipe(Effect.flatMap((isBlind) => (isBlind ? this.#waitBlindly : Effect.void)))
+  /** Lets a change of the log since the last look begin the next one. */
+  #await(): void {
+    if (this.#isClosed) return
+    const changed = () => {
+      if (this.#watcher === undefined) return
+      this.#watcher.close()
+      this.#watcher = undefined
+      this.#looking = this.#dependencies.fork(this.#follow)
+    }
+    try {
+      // The descriptor's own name: the file, wherever its owner may have moved it.
+      this.#watcher = fs.watch(`/proc/self/fd/${this.#fd}`, { persistent: false }, changed)
+      this.#watcher.on("error", changed)
+    } catch {
+      this.#looking = this.#dependencies.fork(this.#followBlindly)
+      return
+    }
+    // What came before the watch began sends no event.
+    if (fs.fstatSync(this.#fd).size !== this.#size) changed()
   }
 
   /** When the machine has no watch left: by looking now and then. */
-  get #waitBlindly(): Effect.Effect<void> {
+  get #followBlindly(): Effect.Effect<void> {
     const { subject } = this.#log
     return this.#tellOnce(
       "watch",
       `${subject}: its log is looked at every 2 s, because it cannot be watched: raise fs.inotify.max_user_watches or max_user_instances`,
-    ).pipe(Effect.andThen(Effect.sleep(blindInterval)))
+    ).pipe(Effect.andThen(Effect.sleep(blindInterval)), Effect.andThen(this.#follow))
   }
 
   #tellOnce(about: string, message: string): Effect.Effect<void> {
@@ -227,15 +258,40 @@ class LogKeeper {
   }
 }
 
-/** Keeps a program's log bounded until it is interrupted. What cannot be kept is told; the program runs on. */
-export const keepLog = (log: KeptLog): Effect.Effect<void> =>
-  Effect.gen(function* () {
-    // An agent that was killed while it held the program left it frozen.
-    if (log.cgroup !== undefined) yield* thaw(log.cgroup)
-    const directory = yield* OwnedDirectory.open(log.directory)
-    const fd = yield* directory.openPresent(log.name)
-    return yield* new LogKeeper(log, directory, fd).run
-  }).pipe(
-    Effect.scoped,
-    Effect.catch((error) => Effect.logWarning(`${log.subject}: its log is not bounded: ${error.message}`)),
+export class LogKeepers extends Context.Service<
+  LogKeepers,
+  {
+    /** Keeps a program's log bounded; gives what ends that. What cannot be kept is told; the program runs on. */
+    readonly keep: (log: KeptLog) => Effect.Effect<Effect.Effect<void>>
+  }
+>()("slapgrid/process/logs/LogKeepers") {
+  static readonly layer = Layer.effect(
+    LogKeepers,
+    Effect.gen(function* () {
+      const { collapse } = yield* Launcher
+      const dependencies = { collapse, fork: Effect.runForkWith(yield* Effect.context<never>()) }
+
+      const open = Effect.fnUntraced(function* (log: KeptLog) {
+        // An agent that was killed while it held the program left it frozen.
+        if (log.cgroup !== undefined) yield* thaw(log.cgroup)
+        const directory = yield* OwnedDirectory.open(log.directory)
+        const fd = yield* directory.openPresent(log.name)
+        const keeper = new LogKeeper(log, directory, fd, dependencies)
+        yield* Effect.addFinalizer(() => keeper.close)
+        yield* keeper.start
+      })
+      const keep = (log: KeptLog): Effect.Effect<Effect.Effect<void>> =>
+        Effect.flatMap(Scope.make(), (scope) => {
+          const close = Scope.close(scope, Exit.void)
+          return open(log).pipe(
+            Scope.provide(scope),
+            Effect.catch((error) =>
+              Effect.andThen(close, Effect.logWarning(`${log.subject}: its log is not bounded: ${error.message}`)),
+            ),
+            Effect.as(close),
+          )
+        })
+      return LogKeepers.of({ keep })
+    }),
   )
+}

@@ -1,14 +1,11 @@
-// The interpreter of the automaton for one program: a fiber that takes one event at a time and does what the table
-// says. Closing its Scope stops the program (TERM, grace time, KILL, and waits until it is gone), unless the agent
-// leaves it to its successor.
+// The interpreter of the automaton for one program: takes one event at a time and does what the table says. Its worker
+// is a fiber only while there are events, because thousands of programs do nothing but run. Closing its Scope stops the
+// program (TERM, grace time, KILL, and waits until it is gone), unless the agent leaves it to its successor.
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as FiberHandle from "effect/FiberHandle"
-import * as Queue from "effect/Queue"
+import * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
-import * as Scope from "effect/Scope"
 import type { ExitStatus } from "../../domain/ExitStatus.ts"
 import type { ServiceState as ShownState, ServiceStatus } from "../../domain/NodeStatus.ts"
 import type { ServiceSpec } from "../../domain/ServiceSpec.ts"
@@ -39,8 +36,8 @@ export interface ServiceDependencies {
   readonly onAlarm: Effect.Effect<void>
   /** Called whenever a successor would have to know something else. */
   readonly remember: (memory: Memory) => Effect.Effect<void>
-  /** Keeps the log of a process bounded until it is interrupted. */
-  readonly keepLog: (process: ServiceProcess) => Effect.Effect<void>
+  /** Keeps the log of a process bounded; gives what ends that. */
+  readonly keepLog: (process: ServiceProcess) => Effect.Effect<Effect.Effect<void>>
   /** Whether the agent leaves its services running. */
   readonly isLeaving: () => boolean
 }
@@ -78,15 +75,25 @@ type Message =
       readonly tried: Deferred.Deferred<void>
     }
 
-/** One program under supervision. Mutable: once it is inherited only its own fiber writes, others read `status`. */
+/** Starts a fiber that lives until it is interrupted or done. */
+type Fork = (effect: Effect.Effect<void>) => Fiber.Fiber<void>
+
+/** One program under supervision. Mutable: once it is inherited only its own worker writes, others read `status`. */
 class Supervised implements Service {
   readonly spec: ServiceSpec
   readonly #dependencies: ServiceDependencies
-  readonly #messages: Queue.Queue<Message>
-  readonly #timer: FiberHandle.FiberHandle
-  readonly #logKeeper: FiberHandle.FiberHandle
-  readonly #scope: Scope.Scope
+  readonly #fork: Fork
+  readonly #messages: Array<Message> = []
   readonly #stopped = Deferred.makeUnsafe<void>()
+  /** The fiber that works on the messages, or did last. */
+  #worker: Fiber.Fiber<void> | undefined
+  #isWorking = false
+  /** The fiber that waits for the end of the process. */
+  #watcher: Fiber.Fiber<void> | undefined
+  #timer: Fiber.Fiber<void> | undefined
+  #endLogKeeping: Effect.Effect<void> = Effect.void
+  #isWanted = true
+  #isClosed = false
   #state: ServiceState = initial
   #process: ServiceProcess | undefined
   #restarts = 0
@@ -94,19 +101,10 @@ class Supervised implements Service {
   #error: string | undefined
   #deployment: string | undefined
 
-  constructor(
-    spec: ServiceSpec,
-    dependencies: ServiceDependencies,
-    messages: Queue.Queue<Message>,
-    handles: { readonly timer: FiberHandle.FiberHandle; readonly logKeeper: FiberHandle.FiberHandle },
-    scope: Scope.Scope,
-  ) {
+  constructor(spec: ServiceSpec, dependencies: ServiceDependencies, fork: Fork) {
     this.spec = spec
     this.#dependencies = dependencies
-    this.#messages = messages
-    this.#timer = handles.timer
-    this.#logKeeper = handles.logKeeper
-    this.#scope = scope
+    this.#fork = fork
   }
 
   get status(): ServiceStatus {
@@ -123,11 +121,13 @@ class Supervised implements Service {
     }
   }
 
-  readonly start = (deployment: string | undefined): Effect.Effect<void> =>
-    Effect.suspend(() => {
+  start(deployment: string | undefined): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.#isClosed || !this.#isWanted) return Effect.void
       const tried = Deferred.makeUnsafe<void>()
       return Effect.andThen(this.#send({ _tag: "Start", deployment, tried }), Deferred.await(tried))
     })
+  }
 
   /** Takes over what an earlier agent left. */
   inherit(inheritance: Inheritance): Effect.Effect<void> {
@@ -148,18 +148,46 @@ class Supervised implements Service {
   }
 
   /**
-   * Takes one message after the other until the program has been told to stop and has stopped. An interruption waits
-   * for the step under way: an agent that leaves must not forget a process that it has just started.
+   * Ends the supervision, not the program. The step under way is finished first: an agent that leaves must not forget a
+   * process that it has just started.
    */
-  get loop(): Effect.Effect<void> {
+  get close(): Effect.Effect<void> {
     return Effect.gen({ self: this }, function* () {
-      let wanted = true
-      while (wanted || this.#state._tag !== "Stopped") {
-        const message = yield* Queue.take(this.#messages)
-        if (message._tag === "Stop") wanted = false
-        if (message._tag === "Start") yield* Effect.uninterruptible(this.#tryStart(message))
-        else yield* Effect.uninterruptible(this.#step(message))
+      this.#isClosed = true
+      if (this.#worker !== undefined) yield* Fiber.await(this.#worker)
+      if (this.#watcher !== undefined) yield* Fiber.interrupt(this.#watcher)
+      yield* this.#cancelTimer
+      yield* this.#endLogKeeping
+    })
+  }
+
+  #send(message: Message): Effect.Effect<void> {
+    return Effect.sync(() => {
+      this.#messages.push(message)
+      if (this.#isWorking || this.#isClosed) return
+      // Before the fork: what it starts can be done when it returns.
+      this.#isWorking = true
+      this.#worker = this.#fork(this.#work)
+    })
+  }
+
+  /** Takes one message after the other until there is none. */
+  get #work(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const message = this.#isClosed ? undefined : this.#messages.shift()
+      if (message === undefined) {
+        this.#isWorking = false
+        return Effect.void
       }
+      return Effect.andThen(guarded(this.#take(message)), this.#work)
+    })
+  }
+
+  #take(message: Message): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function* () {
+      if (message._tag === "Stop") this.#isWanted = false
+      yield* message._tag === "Start" ? this.#tryStart(message) : this.#step(message)
+      if (this.#isWanted || this.#state._tag !== "Stopped") return
       // An `etc/run` program may have ended long ago and left children in its group.
       if (this.#process !== undefined) yield* this.#process.end
       yield* Deferred.succeed(this.#stopped, undefined)
@@ -168,11 +196,11 @@ class Supervised implements Service {
 
   #tryStart(message: Extract<Message, { readonly _tag: "Start" }>): Effect.Effect<void> {
     const step = Effect.suspend(() => {
-      if (this.#isDoneFor(message.deployment)) return Effect.void
+      if (!this.#isWanted || this.#isDoneFor(message.deployment)) return Effect.void
       this.#deployment = message.deployment
       return this.#step({ _tag: "Start" })
     })
-    return Effect.andThen(step, Deferred.succeed(message.tried, undefined))
+    return Effect.ensuring(step, Deferred.succeed(message.tried, undefined))
   }
 
   /** Whether it is an `etc/run` program that has ended by itself for this very deployment, or for one unknown. */
@@ -180,8 +208,8 @@ class Supervised implements Service {
     return this.#state._tag === "Exited" && (deployment === undefined || deployment === this.#deployment)
   }
 
-  readonly #step = (event: ServiceEvent): Effect.Effect<void> =>
-    Effect.gen({ self: this }, function* () {
+  #step(event: ServiceEvent): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function* () {
       if (event._tag === "Ended") this.#lastExit = event.exit
       const [next, actions] = transition(this.spec.kind, this.#state, event)
       // That an `etc/run` program has done its work is to be known after the agent's end, too.
@@ -191,13 +219,34 @@ class Supervised implements Service {
       yield* guarded(this.#dependencies.onChange)
       for (const action of actions) yield* this.#perform(action)
     })
+  }
 
-  readonly #send = (message: Message): Effect.Effect<void> => Effect.asVoid(Queue.offer(this.#messages, message))
+  #later(delay: number, event: Message): Effect.Effect<void> {
+    return Effect.andThen(
+      this.#cancelTimer,
+      Effect.sync(() => {
+        this.#timer = this.#fork(
+          Effect.delay(
+            Effect.suspend(() => {
+              this.#timer = undefined
+              return this.#send(event)
+            }),
+            delay,
+          ),
+        )
+      }),
+    )
+  }
 
-  readonly #later = (delay: number, event: Message): Effect.Effect<void> =>
-    Effect.sleep(delay).pipe(Effect.andThen(this.#send(event)), FiberHandle.run(this.#timer), Effect.asVoid)
+  get #cancelTimer(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const timer = this.#timer
+      this.#timer = undefined
+      return timer === undefined ? Effect.void : Fiber.interrupt(timer)
+    })
+  }
 
-  readonly #perform = (action: ServiceAction): Effect.Effect<void> => {
+  #perform(action: ServiceAction): Effect.Effect<void> {
     switch (action._tag) {
       case "Spawn":
         return this.#spawn
@@ -206,7 +255,7 @@ class Supervised implements Service {
           this.#later(action.delay * (0.75 + random / 2), { _tag: "RetryDue" }),
         )
       case "CancelRetry":
-        return FiberHandle.clear(this.#timer)
+        return this.#cancelTimer
       case "Terminate":
         return (this.#process?.terminate ?? Effect.void).pipe(
           Effect.andThen(this.#later(this.#dependencies.stopTimeout, { _tag: "StopOverdue" })),
@@ -231,16 +280,19 @@ class Supervised implements Service {
   }
 
   #watch(process: ServiceProcess): Effect.Effect<void> {
-    this.#process = process
-    const watch = Effect.gen({ self: this }, function* () {
-      const exit = yield* process.exit
-      yield* this.#send({ _tag: "Ended", at: yield* Clock.currentTimeMillis, exit })
-    })
-    return Effect.forkIn(watch, this.#scope).pipe(
+    return Effect.gen({ self: this }, function* () {
+      this.#process = process
+      this.#watcher = this.#fork(Effect.flatMap(process.exit, (exit) => this.#ended(exit)))
       // Until the next start or the end of the supervision: what a program leaves behind writes to its log, too.
-      Effect.andThen(FiberHandle.run(this.#logKeeper, this.#dependencies.keepLog(process))),
-      Effect.asVoid,
-    )
+      this.#endLogKeeping = yield* this.#dependencies.keepLog(process)
+    })
+  }
+
+  #ended(exit: ExitStatus): Effect.Effect<void> {
+    return Effect.flatMap(Clock.currentTimeMillis, (at) => {
+      this.#watcher = undefined
+      return this.#send({ _tag: "Ended", at, exit })
+    })
   }
 
   get #spawn(): Effect.Effect<void> {
@@ -250,7 +302,8 @@ class Supervised implements Service {
         // Children of the last run could hold the port that the next one needs.
         yield* previous.end
         // Two keepers of one log would cut it twice.
-        yield* FiberHandle.clear(this.#logKeeper)
+        yield* this.#endLogKeeping
+        this.#endLogKeeping = Effect.void
       }
       const process = yield* Effect.catchDefect(this.#dependencies.spawn, toMessage)
       if (previous !== undefined) this.#restarts++
@@ -280,17 +333,9 @@ export const makeService = Effect.fnUntraced(function* (
   dependencies: ServiceDependencies,
   inheritance?: Inheritance,
 ) {
-  // A scope of its own: what watches the process has to outlive the request to stop it.
-  const inner = yield* Scope.make()
-  const messages = yield* Queue.unbounded<Message>()
-  const timer = yield* Scope.provide(FiberHandle.make(), inner)
-  const logKeeper = yield* Scope.provide(FiberHandle.make(), inner)
-  const service = new Supervised(spec, dependencies, messages, { timer, logKeeper }, inner)
+  const service = new Supervised(spec, dependencies, Effect.runForkWith(yield* Effect.context<never>()))
   if (inheritance !== undefined) yield* service.inherit(inheritance)
-  yield* Effect.forkIn(service.loop, inner)
-  yield* Effect.addFinalizer(() =>
-    Effect.andThen(dependencies.isLeaving() ? Effect.void : service.stop, Scope.close(inner, Exit.void)),
-  )
+  yield* Effect.addFinalizer(() => Effect.andThen(dependencies.isLeaving() ? Effect.void : service.stop, service.close))
   const face: Service = service
   return face
 })
