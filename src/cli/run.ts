@@ -8,6 +8,7 @@ import { version } from "../version.ts"
 import { CommandFailure, exitStatus, toFailure } from "./exit.ts"
 import { loggingLayer, type LogFormat } from "./logging.ts"
 import { configFrom } from "./configuration.ts"
+import { keepHeapSmall } from "./heap.ts"
 import type { ConfigFlagValues } from "./options.ts"
 import { onSignal } from "./signals.ts"
 
@@ -29,6 +30,7 @@ const supervise = (config: NodeConfigShape) =>
     yield* onSignal("SIGUSR2", leave)
     yield* Effect.addFinalizer(() => Effect.logInfo(isLeaving() ? "leaving, services run on" : "stopping"))
     yield* Effect.logInfo(`slapgrid ${version} runs ${config.computerId} of ${config.masterUrl}`)
+    yield* Effect.forkScoped(keepHeapSmall)
     yield* wanted
   }).pipe(Effect.scoped, Effect.provide(Slapgrid.layer(config)))
 

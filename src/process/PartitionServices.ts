@@ -18,6 +18,7 @@ import { Inheritances } from "./Inheritances.ts"
 import { LogKeepers } from "./logs/LogKeeper.ts"
 import { makeServiceGroup, type ServiceGroup } from "./service/ServiceGroup.ts"
 import { programEnvironment, programFolders, programLog, programs } from "./service/programs.ts"
+import type { ServiceProcess } from "./ServiceProcess.ts"
 import { Spawner } from "./Spawner.ts"
 
 export interface GroupOptions {
@@ -29,6 +30,17 @@ export interface GroupOptions {
 
 /** More would only share the processors. */
 const startsAtOnce = 8
+
+/**
+ * Gives work with files its turn, one piece at a time and each in a task of the event loop of its own: a thousand
+ * programs that begin at once must not keep everything else waiting.
+ */
+const makePace = Effect.map(
+  Semaphore.make(1),
+  (turn) =>
+    <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+      turn.withPermits(1)(Effect.andThen(Effect.yieldNow, work)),
+)
 
 /** A program's place among what runs for its partition; builds have one, too. */
 const member = (spec: ServiceSpec): string => `program ${spec.name}`
@@ -53,66 +65,70 @@ export class PartitionServices extends Context.Service<
       const spawner = yield* Spawner
       const containment = yield* Containment
       const logKeepers = yield* LogKeepers
-      // What a start needs is prepared when it is its turn: a thousand that begin at once would stop everything else.
-      const turn = yield* Semaphore.make(startsAtOnce)
       const { isLeaving } = yield* Departure
       const inheritances = yield* Inheritances
+      const starts = yield* Semaphore.make(startsAtOnce)
+      const paced = yield* makePace
 
-      const group = Effect.fnUntraced(function* (options: GroupOptions) {
-        const { id } = options
-        const spawn = Effect.fnUntraced(
-          function* (spec: ServiceSpec) {
-            const directory = yield* OwnedDirectory.open(`${config.instanceRoot}/${id}`)
-            const software = yield* ownerOf(config.softwareRoot)
-            const credentials = yield* accounts.credentialsFor(directory.owner, directory.path, [software.gid])
-            const user = yield* accounts.describe(directory.owner)
-            const output = yield* directory.openLog(programLog(spec))
-            const enclosure = containment.enclosure(id, member(spec))
-            // A crash of an agent can fall between a spawn and its record.
-            yield* enclosure.end(undefined)
-            return yield* spawner.spawn({
-              path: spec.path,
-              cwd: directory.path,
-              env: programEnvironment(spec, user, directory.path, config.instanceRoot),
-              credentials,
-              output,
-              enclosure,
-            })
-          },
-          Effect.scoped,
-          turn.withPermits(1),
-        )
+      /** The place of a program: its log, and a cgroup that nobody else is in. */
+      const prepare = Effect.fnUntraced(function* (spec: ServiceSpec, directory: OwnedDirectory) {
+        const output = yield* directory.openLog(programLog(spec))
+        const enclosure = containment.enclosure(spec.partition, member(spec))
+        // A crash of an agent can fall between a spawn and its record.
+        yield* enclosure.end(undefined)
+        return { output, enclosure }
+      }, paced)
+
+      const spawn = Effect.fnUntraced(
+        function* (spec: ServiceSpec) {
+          const directory = yield* OwnedDirectory.open(`${config.instanceRoot}/${spec.partition}`)
+          const software = yield* ownerOf(config.softwareRoot)
+          const credentials = yield* accounts.credentialsFor(directory.owner, directory.path, [software.gid])
+          const user = yield* accounts.describe(directory.owner)
+          return yield* spawner.spawn({
+            path: spec.path,
+            cwd: directory.path,
+            env: programEnvironment(spec, user, directory.path, config.instanceRoot),
+            credentials,
+            ...(yield* prepare(spec, directory)),
+          })
+        },
+        Effect.scoped,
+        starts.withPermits(1),
+      )
+
+      const keepLog = (spec: ServiceSpec, { cgroup }: ServiceProcess) =>
+        logKeepers.keep({
+          directory: `${config.instanceRoot}/${spec.partition}`,
+          name: programLog(spec),
+          limit: config.serviceLogMaxSize,
+          cgroup,
+          subject: fullName(spec),
+        })
+
+      const group = Effect.fnUntraced(function* ({ id, onAlarm, onChange }: GroupOptions) {
         const inherited = inheritances.take(id)
         const except = new Set(inherited.map(({ spec }) => member(spec)))
         yield* containment.endOwner(id, { except, ownUid: () => undefined })
         return yield* makeServiceGroup({
           inherited,
-          isLeaving,
-          forget: (spec) => inheritances.remember(spec, undefined),
           endRest: containment.endOwner(id, { except: new Set(), ownUid: () => ownUid(config.instanceRoot, id) }),
-          dependenciesOf: (spec) => ({
-            spawn: spawn(spec),
+          dependencies: {
+            spawn,
             stopTimeout: config.stopTimeout,
-            onChange: options.onChange,
-            onAlarm: options.onAlarm(spec),
-            remember: (memory) => inheritances.remember(spec, memory),
-            keepLog: ({ cgroup }) =>
-              logKeepers.keep({
-                directory: `${config.instanceRoot}/${id}`,
-                name: programLog(spec),
-                limit: config.serviceLogMaxSize,
-                cgroup,
-                subject: fullName(spec),
-              }),
+            onChange,
+            onAlarm,
+            remember: inheritances.remember,
+            keepLog,
             isLeaving,
-          }),
+          },
         })
-      })
+      }, paced)
 
       const programsOf = Effect.fnUntraced(function* (id: PartitionId, directory: OwnedDirectory) {
         const entries = (kind: ServiceKind) => directory.programs(programFolders[kind])
         return programs(id, directory, { run: yield* entries("run"), service: yield* entries("service") })
-      })
+      }, paced)
 
       return PartitionServices.of({ group, programsOf })
     }),

@@ -7,9 +7,9 @@ import * as Function from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import { describeExit, type ExitStatus } from "../domain/ExitStatus.ts"
-import { AdoptedProcesses } from "./AdoptedProcesses.ts"
+import { AdoptedProcesses, type Identity } from "./AdoptedProcesses.ts"
 import type { Enclosure } from "./containment/Containment.ts"
-import { Launcher } from "./launcher/Launcher.ts"
+import { type Launched, Launcher } from "./launcher/Launcher.ts"
 import { descriptorPath } from "./launcher/protocol.ts"
 import { forgetGroup, groupExists, registerGroup } from "./liveGroups.ts"
 import type { Credentials } from "./privileges.ts"
@@ -58,7 +58,7 @@ export class Spawner extends Context.Service<Spawner, SpawnerShape>()("slapgrid/
     Spawner,
     Effect.gen(function* () {
       const launcher = yield* Launcher
-      const { awaitEnd, terminate } = yield* AdoptedProcesses
+      const adopted = yield* AdoptedProcesses
 
       /** Starts the leader of a new session; its output goes straight to a file, never through the agent. */
       const launch = Effect.fnUntraced(function* (label: string, command: Launch) {
@@ -83,23 +83,8 @@ export class Spawner extends Context.Service<Spawner, SpawnerShape>()("slapgrid/
               return new CommandError({ command: label, reason: "NotStarted", message: words })
             }),
           )
-        const { pid, startTime } = launched
-        registerGroup(pid, cgroup)
-        const identity = { pid, startTime, cgroup: cgroup ?? null }
-        const exit = launched.exit.pipe(
-          // As if an earlier agent had started it: nobody tells any more.
-          Effect.catch(() => awaitEnd(identity)),
-          Effect.tap(() => Effect.sync(() => (groupExists(pid) ? undefined : forgetGroup(pid)))),
-        )
-        const process: ServiceProcess = {
-          pid,
-          startTime,
-          cgroup,
-          exit,
-          terminate: Effect.suspend(() => (launched.signal("SIGTERM") ? Effect.void : terminate(identity))),
-          end: endSession(pid, startTime, command.enclosure),
-        }
-        return process
+        registerGroup(launched.pid, cgroup)
+        return new LaunchedProcess(launched, command.enclosure, adopted)
       })
 
       const run = Effect.fnUntraced(function* (command: Command) {
@@ -122,6 +107,52 @@ export class Spawner extends Context.Service<Spawner, SpawnerShape>()("slapgrid/
       return Spawner.of({ run, spawn })
     }),
   )
+}
+
+class LaunchedProcess implements ServiceProcess {
+  readonly #launched: Launched
+  readonly #enclosure: Enclosure
+  readonly #adopted: AdoptedProcesses["Service"]
+
+  constructor(launched: Launched, enclosure: Enclosure, adopted: AdoptedProcesses["Service"]) {
+    this.#launched = launched
+    this.#enclosure = enclosure
+    this.#adopted = adopted
+  }
+
+  get pid(): number {
+    return this.#launched.pid
+  }
+
+  get startTime(): string {
+    return this.#launched.startTime
+  }
+
+  get cgroup(): string | undefined {
+    return this.#enclosure.cgroup
+  }
+
+  get #identity(): Identity {
+    return { pid: this.pid, startTime: this.startTime, cgroup: this.cgroup ?? null }
+  }
+
+  get exit(): Effect.Effect<ExitStatus> {
+    return this.#launched.exit.pipe(
+      // Nobody tells any more: as if an earlier agent had started it.
+      Effect.catch(() => this.#adopted.awaitEnd(this.#identity)),
+      Effect.tap(() => Effect.sync(() => (groupExists(this.pid) ? undefined : forgetGroup(this.pid)))),
+    )
+  }
+
+  get terminate(): Effect.Effect<void> {
+    return Effect.suspend(() =>
+      this.#launched.signal("SIGTERM") ? Effect.void : this.#adopted.terminate(this.#identity),
+    )
+  }
+
+  get end(): Effect.Effect<void> {
+    return endSession(this.pid, this.startTime, this.#enclosure)
+  }
 }
 
 interface Launch extends Omit<Command, "timeout"> {

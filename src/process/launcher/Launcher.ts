@@ -15,7 +15,7 @@ export interface Launched {
   readonly startTime: string
   readonly exit: Effect.Effect<ExitStatus, LauncherLost>
   /** To its process group, unless its leader has ended; false when the launcher is gone. */
-  readonly signal: (signal: NodeJS.Signals) => boolean
+  signal(signal: NodeJS.Signals): boolean
 }
 
 /** A user's entry in the user database. */
@@ -51,7 +51,8 @@ export class Launcher extends Context.Service<
         const through = yield* current
         const { answer, exit } = yield* through.ask(request)
         const { pid = 0, startTime = "" } = answer
-        return { pid, startTime, exit, signal: (signal: NodeJS.Signals) => through.signal(pid, signal) }
+        const launched: Launched = { pid, startTime, exit, signal: (signal) => through.signal(pid, signal) }
+        return launched
       })
       const collapse = Effect.fnUntraced(function* (fd: number, length: number) {
         yield* (yield* current).ask({ collapse: descriptorPath(fd), length })

@@ -26,18 +26,19 @@ export type Memory =
 /** What a predecessor knew. */
 export type Inheritance = Exclude<Memory, undefined>
 
+/** What the programs of one group have in common. */
 export interface ServiceDependencies {
-  readonly spawn: Effect.Effect<ServiceProcess, { readonly message: string }>
+  readonly spawn: (spec: ServiceSpec) => Effect.Effect<ServiceProcess, { readonly message: string }>
   /** Milliseconds between SIGTERM and SIGKILL. */
   readonly stopTimeout: number
   /** Called after every change. */
   readonly onChange: Effect.Effect<void>
   /** Called when a watched program ended by itself. */
-  readonly onAlarm: Effect.Effect<void>
+  readonly onAlarm: (spec: ServiceSpec) => Effect.Effect<void>
   /** Called whenever a successor would have to know something else. */
-  readonly remember: (memory: Memory) => Effect.Effect<void>
+  readonly remember: (spec: ServiceSpec, memory: Memory) => Effect.Effect<void>
   /** Keeps the log of a process bounded; gives what ends that. */
-  readonly keepLog: (process: ServiceProcess) => Effect.Effect<Effect.Effect<void>>
+  readonly keepLog: (spec: ServiceSpec, process: ServiceProcess) => Effect.Effect<Effect.Effect<void>>
   /** Whether the agent leaves its services running. */
   readonly isLeaving: () => boolean
 }
@@ -215,7 +216,7 @@ class Supervised implements Service {
       // That an `etc/run` program has done its work is to be known after the agent's end, too.
       const isDone = this.#state._tag === "Exited" && next._tag === "Stopped"
       this.#state = next
-      if (!isDone) yield* guarded(this.#dependencies.remember(this.#memory))
+      if (!isDone) yield* guarded(this.#dependencies.remember(this.spec, this.#memory))
       yield* guarded(this.#dependencies.onChange)
       for (const action of actions) yield* this.#perform(action)
     })
@@ -265,7 +266,7 @@ class Supervised implements Service {
           Effect.andThen(this.#later(abandonAfter, { _tag: "Abandoned" })),
         )
       case "Alarm":
-        return guarded(this.#dependencies.onAlarm)
+        return guarded(this.#dependencies.onAlarm(this.spec))
     }
   }
 
@@ -284,7 +285,7 @@ class Supervised implements Service {
       this.#process = process
       this.#watcher = this.#fork(Effect.flatMap(process.exit, (exit) => this.#ended(exit)))
       // Until the next start or the end of the supervision: what a program leaves behind writes to its log, too.
-      this.#endLogKeeping = yield* this.#dependencies.keepLog(process)
+      this.#endLogKeeping = yield* this.#dependencies.keepLog(this.spec, process)
     })
   }
 
@@ -305,7 +306,7 @@ class Supervised implements Service {
         yield* this.#endLogKeeping
         this.#endLogKeeping = Effect.void
       }
-      const process = yield* Effect.catchDefect(this.#dependencies.spawn, toMessage)
+      const process = yield* Effect.catchDefect(this.#dependencies.spawn(this.spec), toMessage)
       if (previous !== undefined) this.#restarts++
       this.#error = undefined
       yield* this.#watch(process)
@@ -323,9 +324,9 @@ class Supervised implements Service {
 const toMessage = (defect: unknown) =>
   Effect.fail({ message: defect instanceof Error ? defect.message : String(defect) })
 
-/** Those who are told must not be able to end the supervision: whoever stops the program waits for it. */
+/** Nothing that goes wrong may end the supervision: whoever stops the program waits for it. */
 const guarded = (effect: Effect.Effect<void>): Effect.Effect<void> =>
-  Effect.catchDefect(effect, (defect) => Effect.logError("telling a service's state failed", defect))
+  Effect.catchDefect(effect, (defect) => Effect.logError("supervising a service failed", defect))
 
 /** Puts a program under supervision for the life of the Scope; a new one does not run before `start`. */
 export const makeService = Effect.fnUntraced(function* (

@@ -20,13 +20,9 @@ export interface ServiceGroup {
 }
 
 export interface GroupOptions {
-  readonly dependenciesOf: (spec: ServiceSpec) => ServiceDependencies
-  /** A program is no longer wanted: a successor need not know that it has done its work. */
-  readonly forget: (spec: ServiceSpec) => Effect.Effect<void>
+  readonly dependencies: ServiceDependencies
   /** Ends what no program answers for, after all have stopped. */
   readonly endRest: Effect.Effect<void>
-  /** Whether the agent leaves its services running. */
-  readonly isLeaving: () => boolean
   readonly inherited: ReadonlyArray<Inherited>
 }
 
@@ -66,6 +62,8 @@ export const difference = (
 /** A group with what it inherits; closing the Scope stops whatever it has then. Not for concurrent callers. */
 export const makeServiceGroup = Effect.fnUntraced(function* (options: GroupOptions) {
   const members = new Map<string, Member>()
+  /** A program that is no longer wanted: a successor need not know that it has done its work. */
+  const forget = (spec: ServiceSpec) => options.dependencies.remember(spec, undefined)
 
   const stop = (name: string) =>
     Effect.suspend(() => {
@@ -81,12 +79,12 @@ export const makeServiceGroup = Effect.fnUntraced(function* (options: GroupOptio
   const drop = (name: string) =>
     Effect.suspend(() => {
       const member = members.get(name)
-      return member === undefined ? Effect.void : Effect.andThen(stop(name), options.forget(member.service.spec))
+      return member === undefined ? Effect.void : Effect.andThen(stop(name), forget(member.service.spec))
     })
 
   const add = Effect.fnUntraced(function* (spec: ServiceSpec, inheritance?: Inheritance) {
     const scope = yield* Scope.make()
-    const service = yield* makeService(spec, options.dependenciesOf(spec), inheritance).pipe(Scope.provide(scope))
+    const service = yield* makeService(spec, options.dependencies, inheritance).pipe(Scope.provide(scope))
     members.set(spec.name, { service, scope })
     return service
   })
@@ -98,7 +96,7 @@ export const makeServiceGroup = Effect.fnUntraced(function* (options: GroupOptio
 
   const endAll = (end: (name: string) => Effect.Effect<void>) =>
     Effect.suspend(() => Effect.forEach([...members.keys()], end, { concurrency: "unbounded" })).pipe(
-      Effect.andThen(Effect.suspend(() => (options.isLeaving() ? Effect.void : options.endRest))),
+      Effect.andThen(Effect.suspend(() => (options.dependencies.isLeaving() ? Effect.void : options.endRest))),
     )
 
   const apply = Effect.fnUntraced(function* (specs: ReadonlyArray<ServiceSpec>, deployment: string | undefined) {
