@@ -15,6 +15,7 @@ import { inheritedEnvironment } from "../../src/files/machine.ts"
 import { OwnedDirectory } from "../../src/files/OwnedDirectory.ts"
 import { Accounts } from "../../src/process/Accounts.ts"
 import { Containment, sessionEnclosure } from "../../src/process/containment/Containment.ts"
+import { Launcher } from "../../src/process/launcher/Launcher.ts"
 import { PrivilegeError } from "../../src/process/privileges.ts"
 import { CommandError } from "../../src/process/Spawner.ts"
 import { Calls, settle } from "../support/Calls.ts"
@@ -53,7 +54,7 @@ const machine = Effect.fnUntraced(function* (changes: Partial<NodeConfigShape> =
     Layer.merge(SoftwareBuild.layer, InstanceBuild.layer).pipe(
       Layer.provide(Layer.succeed(Buildout, Buildout.of({ run: buildouts.call }))),
       Layer.provide(spawner.layer),
-      Layer.provide(Accounts.layer({ rootCheck: true })),
+      Layer.provide(Layer.provide(Accounts.layer({ rootCheck: true }), Launcher.layer)),
       Layer.provide(Layer.succeed(Containment, containment)),
       Layer.provide(Layer.succeed(NodeConfig, config)),
     ),

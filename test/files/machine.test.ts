@@ -3,7 +3,6 @@ import * as Effect from "effect/Effect"
 import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
 import { expect, vi } from "vitest"
-import { openFifo } from "../../src/files/fifo.ts"
 import { errnoOf, FileError, fromErrno } from "../../src/files/FileError.ts"
 import { freeSpace, inheritedEnvironment, makeOwnedDirectory, md5Hex, readEnd } from "../../src/files/machine.ts"
 import { openBelow, scratchDirectory, stranger } from "../support/scratch.ts"
@@ -53,32 +52,6 @@ describe("makeOwnedDirectory", () => {
       fs.symlinkSync(`${root}/elsewhere`, `${root}/x`)
       yield* Effect.flip(makeOwnedDirectory(`${root}/x`, 0o755, stranger))
       expect(fs.existsSync(`${root}/elsewhere`)).toBe(false)
-    }),
-  )
-})
-
-describe("openFifo", () => {
-  it.effect("has no name, and is no end of file for its reader", () =>
-    Effect.gen(function* () {
-      const root = yield* scratchDirectory
-      yield* Effect.scoped(
-        Effect.gen(function* () {
-          const fd = yield* openFifo(root)
-          expect(fs.readdirSync(root)).toStrictEqual([])
-          // A reader that gives up by itself, because nothing comes.
-          expect(() => execFileSync("timeout", ["0.2", "cat"], { stdio: [fd, "pipe", "inherit"] })).toThrow(
-            expect.objectContaining({ status: 124 }),
-          )
-        }),
-      )
-      expect(openBelow(root)).toStrictEqual([])
-    }),
-  )
-
-  it.effect("fails in words where it cannot be made", () =>
-    Effect.gen(function* () {
-      const error = yield* Effect.flip(Effect.scoped(openFifo("/none")))
-      expect(error.message).toContain("cannot make FIFO /none/stdin-")
     }),
   )
 })

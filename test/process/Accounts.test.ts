@@ -5,9 +5,11 @@ import * as Layer from "effect/Layer"
 import { execFileSync } from "node:child_process"
 import { expect } from "vitest"
 import { Accounts } from "../../src/process/Accounts.ts"
+import { Launcher } from "../../src/process/launcher/Launcher.ts"
 import { inCi, isRoot, stranger } from "../support/scratch.ts"
 
-const accounts = (rootCheck = true) => Effect.map(Layer.build(Accounts.layer({ rootCheck })), Context.get(Accounts))
+const accounts = (rootCheck = true) =>
+  Effect.map(Layer.build(Layer.provide(Accounts.layer({ rootCheck }), Launcher.layer)), Context.get(Accounts))
 
 const known = (() => {
   const [name = "", , uid, gid, , home = ""] = execFileSync("getent", ["passwd", "daemon"], { encoding: "utf8" })

@@ -14,6 +14,8 @@ import { AgentLock } from "../../src/process/AgentLock.ts"
 import { Containment } from "../../src/process/containment/Containment.ts"
 import { Departure } from "../../src/process/Departure.ts"
 import { Inheritances } from "../../src/process/Inheritances.ts"
+import { Launcher } from "../../src/process/launcher/Launcher.ts"
+import { LogKeepers } from "../../src/process/logs/LogKeeper.ts"
 import { PartitionServices } from "../../src/process/PartitionServices.ts"
 import { settle, Watch } from "../support/Calls.ts"
 import { nodeConfig, slappart0 } from "../support/facts.ts"
@@ -30,7 +32,8 @@ const node = Effect.gen(function* () {
   const context = yield* Layer.build(
     PartitionServices.layer.pipe(
       Layer.provide(spawner.layer),
-      Layer.provide(Accounts.layer({ rootCheck: true })),
+      Layer.provide([Accounts.layer({ rootCheck: true }), LogKeepers.layer]),
+      Layer.provide(Launcher.layer),
       Layer.provide(Layer.provide(Inheritances.layer, AdoptedProcesses.layer)),
       Layer.provide([Containment.layerSession, Departure.layer, AgentLock.layer]),
       Layer.provide(Layer.succeed(NodeConfig, nodeConfig({ instanceRoot: root, softwareRoot: root }))),
@@ -63,10 +66,9 @@ it.effect("the programs of a partition run as its owner, with the reference's en
           env: { SUPERVISOR_GROUP_NAME: "slappart0", SUPERVISOR_SERVER_URL: `unix://${root}/sv.sock` },
         })
         expect(command.credentials?.uid).toBe(isRoot ? stranger.uid : undefined)
-        // Open are the log, once, to keep it bounded, the agent's lock and the input, one FIFO without a name.
+        // Open are the log, once, to keep it bounded, and the agent's lock.
         expect(openBelow(path)).toStrictEqual([`${path}/.slappart0_web.log`])
-        expect(openBelow(root)).toHaveLength(3)
-        expect(fs.fstatSync(command.input).isFIFO()).toBe(true)
+        expect(openBelow(root)).toHaveLength(2)
         expect(fs.readdirSync(`${root}/var/run/slapgrid`)).toStrictEqual(["lock", "services"])
         const { mode, uid } = fs.statSync(`${path}/.slappart0_web.log`)
         expect([uid, mode & 0o777]).toStrictEqual([stranger.uid, 0o600])

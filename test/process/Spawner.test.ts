@@ -1,21 +1,32 @@
 // Real processes. What they do is learned from what they write and from /proc, never by waiting for a time: a script
 // says that it is ready by opening a FIFO, and says that it is gone by its end of file.
 import { describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
 import * as TestClock from "effect/testing/TestClock"
 import { spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
 import * as fs from "node:fs"
 import { expect } from "vitest"
+import { NodeConfig } from "../../src/config/NodeConfig.ts"
 import { exited, signaled } from "../../src/domain/ExitStatus.ts"
-import { sessionEnclosure } from "../../src/process/containment/Containment.ts"
+import { AdoptedProcesses } from "../../src/process/AdoptedProcesses.ts"
+import { Containment, sessionEnclosure } from "../../src/process/containment/Containment.ts"
+import { Launcher } from "../../src/process/launcher/Launcher.ts"
 import type { Credentials } from "../../src/process/privileges.ts"
 import { type Command, Spawner } from "../../src/process/Spawner.ts"
+import { nodeConfig } from "../support/facts.ts"
 import { inCi, openBelow, isRoot, scratchDirectory, stranger } from "../support/scratch.ts"
 
 const env = { PATH: "/usr/bin:/bin" }
 const live = TestClock.withLive
+const config = Layer.succeed(NodeConfig, nodeConfig({}))
+const spawning = Spawner.layer.pipe(
+  Layer.provide([AdoptedProcesses.layer, Launcher.layer]),
+  Layer.provide([Containment.layerSession, config]),
+)
 
 /** A scratch directory with an output file, and a FIFO whose readers wait for its writers. */
 /** A source file as a child imports it. */
@@ -48,18 +59,17 @@ const stage = Effect.gen(function* () {
     enclosure: sessionEnclosure,
     ...changes,
   })
-  const service = (code: string, changes: { readonly input?: number; readonly credentials?: Credentials } = {}) =>
+  const service = (code: string, changes: { readonly credentials?: Credentials } = {}) =>
     ({
       path: script(code),
       cwd: root,
       env,
       credentials: undefined,
-      input: output,
       output,
       enclosure: sessionEnclosure,
       ...changes,
     }) as const
-  const spawner = yield* Effect.provide(Effect.service(Spawner), Spawner.layer)
+  const spawner = yield* Effect.map(Layer.build(spawning), Context.get(Spawner))
   return { root, fifo, text, untilClosed, command, service, spawner, output }
 })
 
@@ -92,10 +102,14 @@ describe("run", () => {
   it.effect("what cannot be started is told", () =>
     Effect.gen(function* () {
       const { command, spawner } = yield* stage
-      for (const changes of [{ cwd: "/none" }, { argv: ["a\0b"] as const }]) {
+      for (const [changes, why] of [
+        [{ cwd: "/none" }, "could not be started in /none: cannot enter /none: it does not exist"],
+        [{ argv: ["a\0b"] as const }, "embedded null character"],
+        [{ argv: ["/none"] as const }, "cannot execute /none: it does not exist"],
+      ] as const) {
         const error = yield* Effect.flip(spawner.run(command("true", changes)))
         expect(error.reason).toBe("NotStarted")
-        expect(error.message).toContain("could not be started in")
+        expect(error.message).toContain(why)
       }
     }),
   )
@@ -128,7 +142,7 @@ describe("run", () => {
       const { command, fifo, spawner } = yield* stage
       const reader = fs.createReadStream(fifo, "utf8")
       const code = `exec 3>${fifo}; trap "" TERM; sleep 1000 & echo $! >&3; wait`
-      const running = yield* Effect.forkChild(spawner.run(command(code)))
+      const running = yield* Effect.forkChild(live(spawner.run(command(code))))
       const [said] = yield* Effect.promise(() => once(reader, "data"))
       const closed = once(reader, "end")
       reader.resume()
@@ -142,24 +156,34 @@ describe("run", () => {
 
   it.effect("dies with the agent, however that ends", () =>
     Effect.gen(function* () {
-      const { fifo, root, untilClosed } = yield* stage
-      const closed = yield* Effect.forkChild(untilClosed)
+      const { fifo, root } = yield* stage
+      const reader = fs.createReadStream(fifo, "utf8")
       const code = `
         import * as Effect from "effect/Effect"
-        import { sessionEnclosure as enclosure } from ${sourceOf("process/containment/Containment.ts")}
+        import * as Layer from "effect/Layer"
+        import { openSync } from "node:fs"
+        import { AdoptedProcesses } from ${sourceOf("process/AdoptedProcesses.ts")}
+        import { Containment, sessionEnclosure as enclosure } from ${sourceOf("process/containment/Containment.ts")}
+        import { Launcher } from ${sourceOf("process/launcher/Launcher.ts")}
         import { Spawner } from ${sourceOf("process/Spawner.ts")}
         const run = Spawner.use((spawner) => spawner.run({
-          argv: ["/bin/sh", "-c", "exec 3>${fifo}; echo up >&3; echo up; exec sleep 1000"],
-          cwd: ${JSON.stringify(root)}, env: { PATH: "/usr/bin:/bin" }, credentials: undefined, umask: 0o022, output: 1, timeout: undefined, enclosure,
+          argv: ["/bin/sh", "-c", "exec 3>${fifo}; echo up >&3; exec sleep 1000"],
+          cwd: ${JSON.stringify(root)}, env: { PATH: "/usr/bin:/bin" }, credentials: undefined, umask: 0o022,
+          output: openSync(${JSON.stringify(`${root}/output`)}, "a"), timeout: undefined, enclosure,
         }))
-        await Effect.runPromise(Effect.provide(run, Spawner.layer))`
+        const layer = Spawner.layer.pipe(
+          Layer.provide([AdoptedProcesses.layer, Launcher.layer]), Layer.provide(Containment.layerSession))
+        await Effect.runPromise(Effect.provide(run, layer))`
       const agent = spawn(process.execPath, ["--input-type=module", "-e", code], {
         cwd: new URL("../..", import.meta.url),
-        stdio: ["ignore", "pipe", "inherit"],
+        stdio: ["ignore", "inherit", "inherit"],
       })
-      yield* Effect.promise(() => once(agent.stdout, "data"))
+      const [said] = yield* Effect.promise(() => once(reader, "data"))
+      expect(said).toBe("up\n")
+      const closed = once(reader, "end")
+      reader.resume()
       agent.kill("SIGKILL")
-      expect(yield* Fiber.join(closed)).toBe("up\n")
+      yield* Effect.promise(() => closed)
     }),
   )
 
@@ -234,16 +258,55 @@ while os.getpgid(job) != job: pass`
     }),
   )
 
-  it.effect("a program without a first line is a shell script; one that cannot be executed ends with 126", () =>
+  it.effect("what keeps a program from running is told by name", () =>
     Effect.gen(function* () {
-      const { root, service, spawner, text } = yield* stage
-      fs.writeFileSync(`${root}/plain`, "echo plain", { mode: 0o755 })
-      fs.writeFileSync(`${root}/closed`, "#!/bin/sh\n", { mode: 0o644 })
-      const plain = yield* spawner.spawn({ ...service("true"), path: `${root}/plain` })
-      expect(yield* plain.exit).toStrictEqual(exited(0))
-      expect(text()).toBe("plain\n")
-      const closed = yield* spawner.spawn({ ...service("true"), path: `${root}/closed` })
-      expect(yield* closed.exit).toStrictEqual(exited(126))
+      const { root, service, spawner } = yield* stage
+      const files = {
+        plain: ["echo plain", 0o755, "it is no program: a script needs a first line such as #!/bin/sh (ENOEXEC)"],
+        empty: ["", 0o755, "it is no program"],
+        closed: ["#!/bin/sh\n", 0o644, "its user may not execute it"],
+        lost: ["#!/none\n", 0o755, "it does not exist, or the interpreter that its first line names does not (ENOENT)"],
+      } as const
+      for (const [name, [content, mode, why]] of Object.entries(files)) {
+        const path = `${root}/${name}`
+        fs.writeFileSync(path, content, { mode })
+        const error = yield* Effect.flip(spawner.spawn({ ...service("true"), path }))
+        expect(error.message).toContain(`${path} could not be started in ${root}: cannot execute ${path}: ${why}`)
+      }
+      for (const path of ["/tmp", "/none", "/dev/null"]) {
+        const error = yield* Effect.flip(spawner.spawn({ ...service("true"), path }))
+        expect(error.message).toContain(`cannot execute ${path}`)
+      }
+    }),
+  )
+
+  it.effect("reads from an input that has nothing and no end, of its own", () =>
+    Effect.gen(function* () {
+      const { service, spawner, text } = yield* stage
+      const child = yield* spawner.spawn(
+        service(`readlink /proc/self/fd/0; timeout 0.2 cat; echo $?; ls /proc/self/fd | tr '\\n' ' '`),
+      )
+      expect(yield* child.exit).toStrictEqual(exited(0))
+      const [input, status, descriptors] = text().split("\n")
+      expect(input).toMatch(/^pipe:/)
+      // The fourth is what ls reads from: nothing of the agent's or the launcher's is there.
+      expect([status, descriptors]).toStrictEqual(["124", "0 1 2 3 "])
+    }),
+  )
+
+  it.effect("has the limits and signals of a login, whatever the agent has", () =>
+    Effect.gen(function* () {
+      const { service, spawner, text } = yield* stage
+      const child = yield* spawner.spawn(
+        service("ulimit -Sn; cat /proc/self/oom_score_adj; grep -E '^Sig(Ign|Blk)' /proc/self/status"),
+      )
+      expect(yield* child.exit).toStrictEqual(exited(0))
+      expect(text().trimEnd().replaceAll("\t", " ").split("\n")).toStrictEqual([
+        "1024",
+        "0",
+        "SigBlk: 0000000000000000",
+        "SigIgn: 0000000000000000",
+      ])
     }),
   )
 

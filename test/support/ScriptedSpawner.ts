@@ -8,10 +8,10 @@ import {
   type Command,
   CommandError,
   type ServiceCommand,
-  type ServiceProcess,
   Spawner,
   type SpawnerShape,
 } from "../../src/process/Spawner.ts"
+import type { ServiceProcess } from "../../src/process/ServiceProcess.ts"
 import { Calls, Inbox } from "./Calls.ts"
 
 export class ScriptedProcess {

@@ -304,6 +304,18 @@ class Launcher:
                 pass
 
 
+def close_inherited():
+    """Whatever the agent was given by its own parent is not for programs."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2:
+            try:
+                os.close(int(name))
+            except OSError:
+                # The one that listed them.
+                pass
+
+
+close_inherited()
 prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 if os.getppid() != agent_pid:
     sys.exit(0)

@@ -68,23 +68,31 @@ export const errnoName = (errno: number): string => nameIn(os.constants.errno, e
 export const exitStatusOf = ({ code, signal }: Pick<End, "code" | "signal">): ExitStatus =>
   signal === undefined ? exited(code ?? 0) : signaled(nameIn(os.constants.signals, signal) ?? `signal ${signal}`)
 
-/** Words for what commonly keeps a program from running: execve(2). */
+/** Words for what commonly goes wrong. */
 const causes: Readonly<Record<string, string>> = {
+  EACCES: "its user is not allowed to",
+  EAGAIN: "the limit of processes is reached",
+  EDQUOT: "the disk quota is used up",
+  ENOENT: "it does not exist",
+  ENOMEM: "there is not enough memory",
+  ENOSPC: "there is no space left",
+  EPERM: "the agent is not allowed to",
+}
+
+/** Words for what keeps a program from running: execve(2). */
+const executionCauses: Readonly<Record<string, string>> = {
+  ...causes,
   EACCES: "its user may not execute it: it or a directory above is not executable for that user, or it is no file",
-  EAGAIN: "the limit of processes of its user is reached",
+  ELOOP: "it is a link that leads nowhere, or its first line leads back to itself",
+  ENAMETOOLONG: "its path or the first line is too long",
   ENOENT: "it does not exist, or the interpreter that its first line names does not",
   ENOEXEC: "it is no program: a script needs a first line such as #!/bin/sh",
-  EISDIR: "it is a directory",
-  ELOOP: "too many links, or its first line leads back to itself",
-  ENAMETOOLONG: "its path is too long",
-  ENOSPC: "the disk is full",
-  EDQUOT: "the disk quota is used up",
-  ENOMEM: "there is not enough memory",
 }
 
 /** What failed and why, in words; undefined when nothing did. */
 export const failureOf = ({ errno = 0, step, why }: Answer): string | undefined => {
   if (step === undefined) return undefined
   const name = errnoName(errno)
-  return `cannot ${step}: ${why ?? `${causes[name] ?? "see errno(3)"} (${name})`}`
+  const words = step.startsWith("execute ") ? executionCauses : causes
+  return `cannot ${step}: ${why ?? `${words[name] ?? "see errno(3)"} (${name})`}`
 }

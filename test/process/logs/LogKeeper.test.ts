@@ -3,12 +3,10 @@ import { assert, describe, it } from "@effect/vitest"
 import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import { loggingTo } from "../../../src/cli/logging.ts"
-import { keepLog } from "../../../src/process/logs/LogKeeper.ts"
 import { inCi, isRoot, openBelow, scratchDirectory, stranger } from "../../support/scratch.ts"
 import { eventually, textOf } from "../../support/waiting.ts"
-import { canCollapse, hasCgroups, linesOf, scratchCgroup, write } from "./writers.ts"
+import { canCollapse, hasCgroups, linesOf, makeKeepers, scratchCgroup, write } from "./writers.ts"
 
 const limit = 100 * 1024
 const name = ".slappart0_web.log"
@@ -20,10 +18,18 @@ const partition = Effect.gen(function* () {
   fs.mkdirSync(path)
   fs.chownSync(path, stranger.uid, stranger.gid)
   const messages: Array<string> = []
+  const logging = loggingTo(({ level, message }) => void (level !== "Debug" && messages.push(message)))
+  const keepers = yield* makeKeepers(logging)
+  /** Gives what ends the keeping; the end of the test does, too. */
   const keep = (cgroup?: string) =>
-    keepLog({ directory: path, name, limit, cgroup, subject: "slappart0:web-on-watch" }).pipe(
-      Effect.provide(loggingTo(({ level, message }) => void (level !== "Debug" && messages.push(message)))),
-      Effect.forkScoped,
+    Effect.map(
+      Effect.acquireRelease(
+        keepers
+          .keep({ directory: path, name, limit, cgroup, subject: "slappart0:web-on-watch" })
+          .pipe(Effect.provide(logging)),
+        (end) => end,
+      ),
+      (end) => ({ end }),
     )
   return { root, path, log: `${path}/${name}`, backup: `${path}/${name}.1`, messages, keep }
 })
@@ -89,7 +95,7 @@ describe("what is left is exactly an end of what was written", () => {
         assert.strictEqual(fs.statSync(log).ino, inode)
         const { gid, mode, uid } = fs.statSync(`${log}.1`)
         assert.deepStrictEqual([uid, gid, mode & 0o777], [stranger.uid, stranger.gid, 0o640])
-        yield* Fiber.interrupt(keeper)
+        yield* keeper.end
         assert.deepStrictEqual(fs.readdirSync(path).sort(), [name, `${name}.1`])
         assert.deepStrictEqual([openBelow(root), messages], [[], []])
       }),
@@ -184,7 +190,7 @@ describe("a file system that does not collapse", () => {
       const both = `${textOf(`${log}.1`) ?? ""}${textOf(log) ?? ""}`
       assert.isTrue(linesOf(pace.count).endsWith(both))
       assert.isAtLeast(both.length, limit)
-      yield* Fiber.interrupt(keeper)
+      yield* keeper.end
       assert.deepStrictEqual([messages, openBelow(path)], [[], []])
     }),
   )
@@ -200,7 +206,7 @@ describe("a file system that does not collapse", () => {
       yield* isBounded(log)
       assert.isAtMost(sizeOf(`${log}.1`), limit)
       assert.isTrue(`${textOf(`${log}.1`)}${textOf(log)}`.endsWith(linesOf(pace.count).slice(-1000)))
-      yield* Fiber.interrupt(keeper)
+      yield* keeper.end
     }),
   )
 })
@@ -252,7 +258,7 @@ describe("hostile owners", () => {
       const { keep, log, messages, root } = yield* partition
       const secret = secretIn(root)
       planted[kind]!(log, secret)
-      yield* Fiber.join(yield* keep())
+      yield* keep()
       assert.match(messages.join("\n"), /^slappart0:web-on-watch: its log is not bounded: .*\.slappart0_web\.log/)
       assert.strictEqual(textOf(secret), "secret")
       assert.deepStrictEqual(openBelow(root), [])
@@ -275,7 +281,7 @@ describe("hostile owners", () => {
         "a bounded file",
         Effect.sync(() => (fs.fstatSync(fd).size <= limit ? true : undefined)),
       )
-      yield* Fiber.interrupt(keeper)
+      yield* keeper.end
       assert.deepStrictEqual(messages, [])
       assert.strictEqual(fs.existsSync(log), false)
     }),
@@ -292,7 +298,7 @@ describe("what a keeper holds", () => {
         const keeper = yield* keep()
         yield* isIdle(before)
         assert.deepStrictEqual([openBelow(root), watches()], [[log], before + 1])
-        yield* Fiber.interrupt(keeper)
+        yield* keeper.end
         assert.deepStrictEqual([openBelow(root), watches()], [[], before])
       }
     }),

@@ -2,11 +2,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as fs from "node:fs"
 import * as Effect from "effect/Effect"
-import { keepLog } from "../../../src/process/logs/LogKeeper.ts"
 import { findLog, LogReader, tail } from "../../../src/process/logs/LogReader.ts"
 import { openBelow, scratchDirectory } from "../../support/scratch.ts"
 import { eventually } from "../../support/waiting.ts"
-import { linesOf } from "./writers.ts"
+import { linesOf, makeKeepers } from "./writers.ts"
 
 const name = ".slappart0_web.log"
 const limit = 100 * 1024
@@ -30,9 +29,15 @@ const instances = Effect.gen(function* () {
   const trim = Effect.scoped(
     Effect.gen(function* () {
       const size = fs.statSync(log).size
-      yield* Effect.forkScoped(
-        keepLog({ directory: `${root}/slappart0`, name, limit, cgroup: undefined, subject: "slappart0:web" }),
-      )
+      const { keep } = yield* makeKeepers()
+      const end = yield* keep({
+        directory: `${root}/slappart0`,
+        name,
+        limit,
+        cgroup: undefined,
+        subject: "slappart0:web",
+      })
+      yield* Effect.addFinalizer(() => end)
       yield* eventually(
         "a trimmed log",
         Effect.sync(() => (fs.statSync(log).size < size ? true : undefined)),

@@ -3,8 +3,12 @@
 import { spawn, spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import { makeGroup, removeGroup, writableBase } from "../../../src/process/containment/cgroup.ts"
+import { Launcher } from "../../../src/process/launcher/Launcher.ts"
+import { LogKeepers } from "../../../src/process/logs/LogKeeper.ts"
 
 /** Line number `index`: no blanks, all lengths up to 200. */
 const line = (index: number): string => `${index}-${"x".repeat((index * 31) % 190)}\n`
@@ -71,3 +75,7 @@ export const scratchCgroup = Effect.acquireRelease(
   }),
   (path) => Effect.sync(() => removeGroup(path)),
 )
+
+/** What keeps logs, with a launcher of its own, for the life of the Scope. */
+export const makeKeepers = (logging: Layer.Layer<never> = Layer.empty) =>
+  LogKeepers.layer.pipe(Layer.provide([Launcher.layer, logging]), Layer.build, Effect.map(Context.get(LogKeepers)))

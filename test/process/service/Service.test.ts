@@ -23,7 +23,6 @@ const commandOf = (spec: ServiceSpec) => ({
   cwd: "/",
   env: {},
   credentials: undefined,
-  input: 0,
   output: 1,
   enclosure: sessionEnclosure,
 })
@@ -38,15 +37,15 @@ const supervised = Effect.fnUntraced(function* (
   const scope = yield* Scope.make()
   const told = { alarms: 0, changes: 0 }
   const service: Service = yield* makeService(spec, {
-    spawn: spawner.spawn(commandOf(spec)),
+    spawn: () => spawner.spawn(commandOf(spec)),
     stopTimeout,
     onChange: Effect.andThen(
       Effect.sync(() => told.changes++),
       watch.changed,
     ),
-    onAlarm: Effect.sync(() => void told.alarms++),
+    onAlarm: () => Effect.sync(() => void told.alarms++),
     remember: () => Effect.void,
-    keepLog: () => Effect.void,
+    keepLog: () => Effect.succeed(Effect.void),
     isLeaving: () => false,
     ...changes,
   }).pipe(Scope.provide(scope))
@@ -189,7 +188,7 @@ describe("a program that cannot be started", () => {
   it.effect("even by a defect: supervision goes on", () =>
     Effect.gen(function* () {
       const { service, until, stop } = yield* supervised(program("web-on-watch"), {
-        spawn: Effect.die(new Error("a bug")),
+        spawn: () => Effect.die(new Error("a bug")),
       })
       yield* service.start("1")
       yield* until("backoff")
@@ -204,7 +203,7 @@ describe("a program that cannot be started", () => {
     Effect.gen(function* () {
       const { service, spawner, stop } = yield* supervised(program("web-on-watch"), {
         onChange: Effect.die("bad reader"),
-        onAlarm: Effect.die("bad listener"),
+        onAlarm: () => Effect.die("bad listener"),
       })
       yield* service.start("1")
       yield* (yield* spawner.next).ends(exited(1))
@@ -287,19 +286,19 @@ describe("leaving", () => {
       const spawned = yield* Deferred.make<void>()
       const remembered: Array<number | undefined> = []
       const { service, stop } = yield* supervised(spec, {
-        spawn: Effect.gen(function* () {
+        spawn: Effect.fnUntraced(function* () {
           const process = yield* spawner.spawn(commandOf(spec))
           yield* Deferred.succeed(spawning, undefined)
           yield* Deferred.await(spawned)
           return process
         }),
-        remember: (memory) =>
+        remember: (_, memory) =>
           Effect.sync(() =>
             remembered.push(memory !== undefined && "process" in memory ? memory.process.pid : undefined),
           ),
         isLeaving: () => true,
       })
-      yield* service.start("1")
+      yield* Effect.forkChild(service.start("1"))
       yield* Deferred.await(spawning)
       const leaving = yield* Effect.forkChild(stop)
       yield* settle
@@ -420,12 +419,11 @@ describe("the keeper of the log", () => {
     Effect.gen(function* () {
       const events: Array<string> = []
       const { service, spawner, until, stop } = yield* supervised(program("web-on-watch"), {
-        keepLog: ({ pid }) =>
-          Effect.acquireUseRelease(
-            Effect.sync(() => void events.push(`from ${pid}`)),
-            () => Effect.never,
-            () => Effect.sync(() => void events.push(`to ${pid}`)),
-          ),
+        keepLog: (_, { pid }) =>
+          Effect.sync(() => {
+            events.push(`from ${pid}`)
+            return Effect.sync(() => void events.push(`to ${pid}`))
+          }),
       })
       yield* service.start("1")
       const first = yield* spawner.next

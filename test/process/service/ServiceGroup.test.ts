@@ -42,26 +42,17 @@ const grouped = Effect.gen(function* () {
   const watch = new Watch()
   const scope = yield* Scope.make()
   const group = yield* makeServiceGroup({
-    dependenciesOf: (spec) => ({
-      spawn: spawner.spawn({
-        path: spec.path,
-        cwd: "/",
-        env: {},
-        credentials: undefined,
-        input: 0,
-        output: 1,
-        enclosure,
-      }),
+    dependencies: {
+      spawn: (spec) =>
+        spawner.spawn({ path: spec.path, cwd: "/", env: {}, credentials: undefined, output: 1, enclosure }),
       stopTimeout: 10_000,
       onChange: watch.changed,
-      onAlarm: Effect.void,
+      onAlarm: () => Effect.void,
       remember: () => Effect.void,
-      keepLog: () => Effect.void,
+      keepLog: () => Effect.succeed(Effect.void),
       isLeaving: () => false,
-    }),
+    },
     endRest: Effect.void,
-    forget: () => Effect.void,
-    isLeaving: () => false,
     inherited: [],
   }).pipe(Scope.provide(scope))
   const pids = () => Object.fromEntries(group.status().map(({ name, pid }) => [name, pid]))

@@ -1,0 +1,192 @@
+// The launcher itself: what it tells, whom it reaps, and that nothing is lost when it ends before its time.
+import { describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as fs from "node:fs"
+import { expect } from "vitest"
+import { loggingTo } from "../../../src/cli/logging.ts"
+import { exited, signaled } from "../../../src/domain/ExitStatus.ts"
+import { Launcher } from "../../../src/process/launcher/Launcher.ts"
+import { descriptorPath, exitStatusOf, failureOf, type StartRequest } from "../../../src/process/launcher/protocol.ts"
+import { isAlive, statusOf } from "../../support/processes.ts"
+import { scratchDirectory } from "../../support/scratch.ts"
+import { eventually, textOf } from "../../support/waiting.ts"
+
+const started = Effect.gen(function* () {
+  const root = yield* scratchDirectory
+  const output = yield* Effect.acquireRelease(
+    Effect.sync(() => fs.openSync(`${root}/output`, "a+")),
+    (fd) => Effect.sync(() => fs.closeSync(fd)),
+  )
+  const messages: Array<string> = []
+  const launcher = yield* Launcher.layer.pipe(
+    Layer.provide(loggingTo(({ message }) => void messages.push(message))),
+    Layer.build,
+    Effect.map(Context.get(Launcher)),
+  )
+  const request = (code: string, changes: Partial<StartRequest> = {}): StartRequest => ({
+    argv: ["/bin/sh", "-c", code],
+    cwd: root,
+    env: { PATH: "/usr/bin:/bin" },
+    user: null,
+    umask: 0o022,
+    output: descriptorPath(output),
+    waits: true,
+    cgroup: null,
+    processes: null,
+    dies: false,
+    ...changes,
+  })
+  const text = () => fs.readFileSync(`${root}/output`, "utf8")
+  return { root, launcher, request, text, messages, output }
+})
+
+const parentOf = (pid: number): number => Number(statusOf(pid)?.["PPid"])
+
+describe("start", () => {
+  it.live("many at once, each with its own end", () =>
+    Effect.gen(function* () {
+      const { launcher, request } = yield* started
+      const codes = Array.from({ length: 60 }, (_, index) => index)
+      const ends = yield* Effect.forEach(
+        codes,
+        (code) => Effect.flatMap(launcher.start(request(`exit ${code}`)), ({ exit }) => exit),
+        { concurrency: "unbounded" },
+      )
+      expect(ends).toStrictEqual(codes.map(exited))
+    }),
+  )
+
+  it.live("a signal reaches the whole group", () =>
+    Effect.gen(function* () {
+      const { launcher, request, root } = yield* started
+      const { exit, signal } = yield* launcher.start(request("sleep 1000 & echo $! >child; wait"))
+      const child = yield* eventually(
+        "the child's pid",
+        Effect.sync(() =>
+          textOf(`${root}/child`)?.endsWith("\n") === true ? Number(textOf(`${root}/child`)) : undefined,
+        ),
+      )
+      expect(signal("SIGTERM")).toBe(true)
+      expect(yield* exit).toStrictEqual(signaled("SIGTERM"))
+      yield* eventually(
+        "the end of its child",
+        Effect.sync(() => (isAlive(child) ? undefined : true)),
+      )
+    }),
+  )
+
+  it.live("orphans of what it started are reaped: no zombie is left", () =>
+    Effect.gen(function* () {
+      const { launcher, request, text } = yield* started
+      const { exit, pid } = yield* launcher.start(request("sh -c 'sleep 0.2 & echo $!'; exit 0"))
+      const launcherPid = parentOf(pid)
+      expect(yield* exit).toStrictEqual(exited(0))
+      const orphan = Number(text())
+      if (isAlive(orphan)) expect(parentOf(orphan)).toBe(launcherPid)
+      yield* eventually(
+        "its end",
+        Effect.sync(() => (fs.existsSync(`/proc/${orphan}`) ? undefined : true)),
+      )
+    }),
+  )
+
+  it.live("a limit of processes is its user's", () =>
+    Effect.gen(function* () {
+      const { launcher, request, text } = yield* started
+      const { exit } = yield* launcher.start(
+        request("ulimit -u 2>/dev/null || grep processes /proc/self/limits", { processes: 77 }),
+      )
+      yield* exit
+      expect(text()).toMatch(/\b77\b/)
+    }),
+  )
+})
+
+describe("collapse", () => {
+  it.live("takes blocks off the head, or tells the errno", () =>
+    Effect.gen(function* () {
+      const { launcher, output, text } = yield* started
+      fs.writeSync(output, "a".repeat(8192) + "b".repeat(4096))
+      const error = yield* Effect.flip(launcher.collapse(output, 100))
+      expect(error.message).toContain("cannot collapse")
+      const outcome = yield* Effect.result(launcher.collapse(output, 8192))
+      // What this file system does not do, it says.
+      if (outcome._tag === "Success") expect(text()).toBe("b".repeat(4096))
+      else expect(outcome.failure.message).toContain("EOPNOTSUPP")
+    }),
+  )
+})
+
+describe("a launcher that ends before its time", () => {
+  it.live("is told and replaced; what it started runs on, what was to die with the agent does not", () =>
+    Effect.gen(function* () {
+      const { launcher, messages, request } = yield* started
+      const service = yield* launcher.start(request("exec sleep 1000"))
+      const build = yield* launcher.start(request("exec sleep 1000", { dies: true }))
+      yield* Effect.addFinalizer(() => Effect.sync(() => process.kill(service.pid, "SIGKILL")))
+      const before = parentOf(service.pid)
+      process.kill(before, "SIGKILL")
+      const lost = yield* Effect.flip(service.exit)
+      expect(lost._tag).toBe("LauncherLost")
+      yield* Effect.flip(build.exit)
+      yield* eventually(
+        "the end of the build",
+        Effect.sync(() => (isAlive(build.pid) ? undefined : true)),
+      )
+      expect([isAlive(service.pid), service.signal("SIGTERM")]).toStrictEqual([true, false])
+      expect(messages).toStrictEqual(["the launcher of processes has ended (SIGKILL)"])
+      const next = yield* launcher.start(request("exec sleep 1000"))
+      expect(parentOf(next.pid)).not.toBe(before)
+      next.signal("SIGKILL")
+      expect(yield* next.exit).toStrictEqual(signaled("SIGKILL"))
+    }),
+  )
+
+  it.live("whatever stops it: termination by somebody else's hand is not meant for it", () =>
+    Effect.gen(function* () {
+      const { launcher, request } = yield* started
+      const service = yield* launcher.start(request("exec sleep 1000"))
+      for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.kill(parentOf(service.pid), signal)
+      service.signal("SIGKILL")
+      expect(yield* service.exit).toStrictEqual(signaled("SIGKILL"))
+    }),
+  )
+})
+
+it.live("it is gone when its Scope is closed", () =>
+  Effect.gen(function* () {
+    const pid = yield* Effect.scoped(
+      Effect.gen(function* () {
+        const { launcher, request } = yield* started
+        const service = yield* launcher.start(request("exec sleep 1000", { dies: true }))
+        return parentOf(service.pid)
+      }),
+    )
+    yield* eventually(
+      "its end",
+      Effect.sync(() => (isAlive(pid) ? undefined : true)),
+    )
+  }),
+)
+
+describe("protocol", () => {
+  it.each([
+    [{ code: 3 }, exited(3)],
+    [{ signal: 9 }, signaled("SIGKILL")],
+    [{ signal: 40 }, signaled("signal 40")],
+  ])("%o", (end, status) => {
+    expect(exitStatusOf(end)).toStrictEqual(status)
+  })
+
+  it.each([
+    [{}, undefined],
+    [{ step: "fork", errno: 11 }, "cannot fork: the limit of processes is reached (EAGAIN)"],
+    [{ step: "enter /x", errno: 2 }, "cannot enter /x: it does not exist (ENOENT)"],
+    [{ step: "x", errno: 5 }, "cannot x: see errno(3) (EIO)"],
+    [{ step: "x", why: "bad" }, "cannot x: bad"],
+  ])("%o", (answer, words) => {
+    expect(failureOf({ id: 1, ...answer })).toBe(words)
+  })
+})
