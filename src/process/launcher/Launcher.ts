@@ -15,7 +15,7 @@ export interface Launched {
   readonly startTime: string
   readonly exit: Effect.Effect<ExitStatus, LauncherLost>
   /** To its process group, unless its leader has ended; false when the launcher is gone. */
-  signal(signal: NodeJS.Signals): boolean
+  readonly signal: (signal: NodeJS.Signals) => boolean
 }
 
 /** A user's entry in the user database. */

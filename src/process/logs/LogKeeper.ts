@@ -269,7 +269,7 @@ export class LogKeepers extends Context.Service<
     LogKeepers,
     Effect.gen(function* () {
       const { collapse } = yield* Launcher
-      const dependencies = { collapse, fork: Effect.runForkWith(yield* Effect.context<never>()) }
+      const dependencies = { collapse, fork: Effect.runForkWith(yield* Effect.context()) }
 
       const open = Effect.fnUntraced(function* (log: KeptLog) {
         // An agent that was killed while it held the program left it frozen.

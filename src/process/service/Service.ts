@@ -92,7 +92,7 @@ class Supervised implements Service {
   /** The fiber that waits for the end of the process. */
   #watcher: Fiber.Fiber<void> | undefined
   #timer: Fiber.Fiber<void> | undefined
-  #endLogKeeping: Effect.Effect<void> = Effect.void
+  #leaveLog: Effect.Effect<void> = Effect.void
   #isWanted = true
   #isClosed = false
   #state: ServiceState = initial
@@ -157,8 +157,7 @@ class Supervised implements Service {
       this.#isClosed = true
       if (this.#worker !== undefined) yield* Fiber.await(this.#worker)
       if (this.#watcher !== undefined) yield* Fiber.interrupt(this.#watcher)
-      yield* this.#cancelTimer
-      yield* this.#endLogKeeping
+      yield* Effect.andThen(this.#cancelTimer, this.#leaveLog)
     })
   }
 
@@ -168,19 +167,19 @@ class Supervised implements Service {
       if (this.#isWorking || this.#isClosed) return
       // Before the fork: what it starts can be done when it returns.
       this.#isWorking = true
-      this.#worker = this.#fork(this.#work)
+      this.#worker = this.#fork(this.#work())
     })
   }
 
   /** Takes one message after the other until there is none. */
-  get #work(): Effect.Effect<void> {
+  #work(): Effect.Effect<void> {
     return Effect.suspend(() => {
       const message = this.#isClosed ? undefined : this.#messages.shift()
       if (message === undefined) {
         this.#isWorking = false
         return Effect.void
       }
-      return Effect.andThen(guarded(this.#take(message)), this.#work)
+      return Effect.andThen(guarded(this.#take(message)), this.#work())
     })
   }
 
@@ -285,7 +284,7 @@ class Supervised implements Service {
       this.#process = process
       this.#watcher = this.#fork(Effect.flatMap(process.exit, (exit) => this.#ended(exit)))
       // Until the next start or the end of the supervision: what a program leaves behind writes to its log, too.
-      this.#endLogKeeping = yield* this.#dependencies.keepLog(this.spec, process)
+      this.#leaveLog = yield* this.#dependencies.keepLog(this.spec, process)
     })
   }
 
@@ -303,8 +302,8 @@ class Supervised implements Service {
         // Children of the last run could hold the port that the next one needs.
         yield* previous.end
         // Two keepers of one log would cut it twice.
-        yield* this.#endLogKeeping
-        this.#endLogKeeping = Effect.void
+        yield* this.#leaveLog
+        this.#leaveLog = Effect.void
       }
       const process = yield* Effect.catchDefect(this.#dependencies.spawn(this.spec), toMessage)
       if (previous !== undefined) this.#restarts++
@@ -334,7 +333,7 @@ export const makeService = Effect.fnUntraced(function* (
   dependencies: ServiceDependencies,
   inheritance?: Inheritance,
 ) {
-  const service = new Supervised(spec, dependencies, Effect.runForkWith(yield* Effect.context<never>()))
+  const service = new Supervised(spec, dependencies, Effect.runForkWith(yield* Effect.context()))
   if (inheritance !== undefined) yield* service.inherit(inheritance)
   yield* Effect.addFinalizer(() => Effect.andThen(dependencies.isLeaving() ? Effect.void : service.stop, service.close))
   const face: Service = service
