@@ -1,13 +1,22 @@
 // What is compared: the built agent on its real path, and Debian's supervisord configured as the reference does it (a
 // group a partition, a log a program). Both get the same programs; neither is told more than its own files say.
 import { spawnSync } from "node:child_process"
-import { existsSync, mkdirSync, writeFileSync } from "node:fs"
+import { chownSync, existsSync, mkdirSync, writeFileSync } from "node:fs"
 import * as http from "node:http"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { makeScriptedMaster } from "../test/support/ScriptedMaster.ts"
 import { bundle } from "../test/support/slapgrid.ts"
-import { isRoot, type Machine, makeOwned, ownerOf, type Started, startProcess, writeProgram } from "./machine.ts"
+import {
+  isRoot,
+  type Machine,
+  makeOwned,
+  type Owner,
+  ownerOf,
+  type Started,
+  startProcess,
+  writeProgram,
+} from "./machine.ts"
 
 export interface Supervisor extends Started {
   /** Asks for the end of all services; does not wait. */
@@ -31,6 +40,17 @@ const terminate = ({ pid }: Started): Effect.Effect<void> => Effect.sync(() => v
 const stopTimeout = 2
 const timestamp = "1700000000"
 
+const self = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 }
+
+/**
+ * A log of an earlier run. To make a file can take a millisecond while the file system remembers those that the last
+ * measure removed: that would be measured instead.
+ */
+const writeLog = (path: string, { gid, uid }: Owner): void => {
+  writeFileSync(path, "", { mode: 0o600 })
+  if (isRoot) chownSync(path, uid, gid)
+}
+
 /** Partitions as an earlier processing left them: the agent starts what is there and builds nothing. */
 const layOutPartitions = (machine: Machine): ReadonlyArray<string> => {
   const root = `${machine.path}/instance`
@@ -42,7 +62,10 @@ const layOutPartitions = (machine: Machine): ReadonlyArray<string> => {
     makeOwned(`${root}/${id}`, 0o750, owner)
     makeOwned(`${root}/${id}/etc`, 0o755, owner)
     makeOwned(`${root}/${id}/etc/service`, 0o755, owner)
-    for (const plan of plans) writeProgram(machine, plan, `${root}/${id}/etc/service/${plan.name}`, owner)
+    for (const plan of plans) {
+      writeProgram(machine, plan, `${root}/${id}/etc/service/${plan.name}`, owner)
+      writeLog(`${root}/${id}/.${id}_${plan.name}.log`, owner)
+    }
     writeFileSync(`${root}/${id}/.timestamp`, timestamp)
     return id
   })
@@ -136,7 +159,10 @@ export const supervisord: Subject = {
       const { path } = machine
       mkdirSync(`${path}/log`)
       mkdirSync(`${path}/programs`)
-      for (const plan of machine.plans) writeProgram(machine, plan, `${path}/programs/${plan.name}`, ownerOf(0))
+      for (const plan of machine.plans) {
+        writeProgram(machine, plan, `${path}/programs/${plan.name}`, ownerOf(0))
+        writeLog(`${path}/log/${plan.name}.log`, self)
+      }
       writeFileSync(`${path}/supervisord.conf`, supervisorConfig(machine))
       const argv = [supervisordPath, "--configuration", `${path}/supervisord.conf`] as const
       const start = Effect.map(startProcess(argv, `${path}/supervisord.out`), (started) => ({

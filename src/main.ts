@@ -1,5 +1,4 @@
 // The program. Its own part is small: give the command line to cli/, and turn its end into an exit status.
-import "./cli/heap.ts"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Cause from "effect/Cause"

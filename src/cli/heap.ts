@@ -1,15 +1,13 @@
-// Keeps the agent small: it runs for months beside what it serves. Imported before everything else, because the young
-// generation of V8 grows to 50 MB while the program is read, and never shrinks.
+// Keeps the agent small: it runs for months beside what it serves. V8 gives memory back only when the machine runs out
+// of it; after a burst of work most of the heap, and all of its young generation, is empty.
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import { performance } from "node:perf_hooks"
 import * as v8 from "node:v8"
 import * as vm from "node:vm"
 
-v8.setFlagsFromString("--semi-space-growth-factor=1")
-
 /** Milliseconds between two looks, and how busy the event loop may be between them. */
-const lookInterval = 10_000
+const lookInterval = 2_000
 const idleUtilization = 0.1
 /** How much larger than after the last compaction the heap is worth another one, which takes a tenth of a second. */
 const worthwhileGrowth = 1.25

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as fs from "node:fs"
 import { type ExitStatus, unknownExit } from "../domain/ExitStatus.ts"
-import { Containment } from "./containment/Containment.ts"
+import { Containment, programMember } from "./containment/Containment.ts"
 import { registerGroup, signalGroup } from "./liveGroups.ts"
 import type { ProcessRecord } from "./ProcessTable.ts"
 import { processFacts } from "./procfs.ts"
@@ -72,15 +72,17 @@ export class AdoptedProcesses extends Context.Service<
 
       const adopt = (record: ProcessRecord): ServiceProcess => {
         const { pid, startTime } = record
-        const cgroup = record.cgroup ?? undefined
+        const { name, partition } = record.spec
+        const enclosure = containment.adopted(partition, programMember(name), record.cgroup ?? undefined)
+        const { cgroup } = enclosure
         registerGroup(pid, cgroup)
         return {
           pid,
           startTime,
           cgroup,
-          exit: awaitEnd(record),
+          exit: awaitEnd({ pid, startTime, cgroup: cgroup ?? null }),
           terminate: terminate(record),
-          end: endSession(pid, startTime, containment.adopted(cgroup)),
+          end: endSession(pid, startTime, enclosure),
         }
       }
       return AdoptedProcesses.of({ adopt, awaitEnd, terminate })

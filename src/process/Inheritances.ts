@@ -6,7 +6,7 @@ import * as Layer from "effect/Layer"
 import type { PartitionId } from "../domain/ids.ts"
 import type { ServiceSpec } from "../domain/ServiceSpec.ts"
 import { AdoptedProcesses } from "./AdoptedProcesses.ts"
-import { AgentLock } from "./AgentLock.ts"
+import { AgentLock, UnusableRoot } from "./AgentLock.ts"
 import { type Known, type ProcessRecord, ProcessTable } from "./ProcessTable.ts"
 import type { Memory } from "./service/Service.ts"
 import type { Inherited } from "./service/ServiceGroup.ts"
@@ -26,11 +26,13 @@ export class Inheritances extends Context.Service<
     Effect.gen(function* () {
       const { directory } = yield* AgentLock
       const { adopt } = yield* AdoptedProcesses
-      const table = new ProcessTable(`${directory}/services`)
+      const table = yield* openTable(`${directory}/services`)
       const { known, rejected } = table.load()
-      yield* Effect.forEach(rejected, ({ file, reason }) =>
-        Effect.logWarning(`${file} is no record of a service and was removed: ${reason}`),
+      yield* Effect.forEach(rejected, ({ place, reason }) =>
+        Effect.logWarning(`${place} is no record of services and is not used: ${reason}`),
       )
+      const writing = new Writing(table)
+      yield* writing.retry.pipe(Effect.delay(retryInterval), Effect.forever, Effect.forkScoped)
       yield* tellStandings(known)
       const byPartition = Map.groupBy(known, ({ record }) => record.spec.partition)
 
@@ -51,14 +53,54 @@ export class Inheritances extends Context.Service<
       }
 
       const remember = (spec: ServiceSpec, memory: Memory): Effect.Effect<void> =>
-        Effect.sync(() => {
-          if (memory === undefined) table.remove(spec.partition, spec.name)
-          else table.put(toRecord(table.world, spec, memory))
-        })
+        Effect.suspend(() =>
+          writing.tell(
+            memory === undefined
+              ? table.remove(spec.partition, spec.name)
+              : table.put(toRecord(table.world, spec, memory)),
+          ),
+        )
 
       return Inheritances.of({ partitions: [...byPartition.keys()], take, remember })
     }),
   )
+}
+
+const openTable = (file: string) =>
+  Effect.acquireRelease(
+    Effect.try({
+      try: () => new ProcessTable(file),
+      catch: (cause) => new UnusableRoot({ message: `the table of services cannot be opened: ${String(cause)}` }),
+    }),
+    (table) => Effect.sync(() => table.close()),
+  )
+
+/** How often what could not be written is tried again. */
+const retryInterval = "2 seconds"
+
+/** Tells once that the table cannot be written, and once that it can again. */
+class Writing {
+  readonly #table: ProcessTable
+  #isFailing = false
+
+  constructor(table: ProcessTable) {
+    this.#table = table
+  }
+
+  /** What became of a change. */
+  tell(problem: string | undefined): Effect.Effect<void> {
+    if (this.#isFailing === (problem !== undefined)) return Effect.void
+    this.#isFailing = problem !== undefined
+    return problem === undefined
+      ? Effect.logInfo("the table of services is written again")
+      : Effect.logError(
+          `the table of services cannot be written: should the agent be killed before it can, its successor does not know what was started since, and starts that anew: ${problem}`,
+        )
+  }
+
+  get retry(): Effect.Effect<void> {
+    return Effect.suspend(() => (this.#isFailing ? this.tell(this.#table.flush()) : Effect.void))
+  }
 }
 
 const toRecord = (world: string, spec: ServiceSpec, memory: Exclude<Memory, undefined>): ProcessRecord => {

@@ -12,7 +12,7 @@ import type { FileError } from "../files/FileError.ts"
 import { ownerOf, ownUid } from "../files/machine.ts"
 import { OwnedDirectory } from "../files/OwnedDirectory.ts"
 import { Accounts } from "./Accounts.ts"
-import { Containment } from "./containment/Containment.ts"
+import { Containment, programMember } from "./containment/Containment.ts"
 import { Departure } from "./Departure.ts"
 import { Inheritances } from "./Inheritances.ts"
 import { LogKeepers } from "./logs/LogKeeper.ts"
@@ -42,9 +42,6 @@ const makePace = Effect.map(
       turn.withPermits(1)(Effect.andThen(Effect.yieldNow, work)),
 )
 
-/** A program's place among what runs for its partition; builds have one, too. */
-const member = (spec: ServiceSpec): string => `program ${spec.name}`
-
 export class PartitionServices extends Context.Service<
   PartitionServices,
   {
@@ -73,7 +70,7 @@ export class PartitionServices extends Context.Service<
       /** The place of a program: its log, and a cgroup that nobody else is in. */
       const prepare = Effect.fnUntraced(function* (spec: ServiceSpec, directory: OwnedDirectory) {
         const output = yield* directory.openLog(programLog(spec))
-        const enclosure = containment.enclosure(spec.partition, member(spec))
+        const enclosure = containment.enclosure(spec.partition, programMember(spec.name))
         // A crash of an agent can fall between a spawn and its record.
         yield* enclosure.end(undefined)
         return { output, enclosure }
@@ -108,7 +105,7 @@ export class PartitionServices extends Context.Service<
 
       const group = Effect.fnUntraced(function* ({ id, onAlarm, onChange }: GroupOptions) {
         const inherited = inheritances.take(id)
-        const except = new Set(inherited.map(({ spec }) => member(spec)))
+        const except = new Set(inherited.map(({ spec }) => programMember(spec.name)))
         yield* containment.endOwner(id, { except, ownUid: () => undefined })
         return yield* makeServiceGroup({
           inherited,

@@ -1,9 +1,8 @@
-// What the next agent has to know about the services of this one: a record each, in the agent's own directory, put in
-// place by a rename. A record is believed only when boot, pid namespace, start time and user agree with the process;
-// anything else is told and forgotten, and nobody is ever signalled for it.
+// What the next agent has to know about the services of this one: a journal in the agent's own directory, a line a
+// change, the last one about a program counts. A record is believed only when boot, pid namespace, start time and user
+// agree with the process; anything else is told and forgotten, and nobody is ever signalled for it.
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { createHash } from "node:crypto"
 import * as fs from "node:fs"
 import { PartitionId } from "../domain/ids.ts"
 import { type ProcessFacts, processFacts, worldId } from "./procfs.ts"
@@ -41,7 +40,10 @@ export const ProcessRecord = Schema.Struct({
 })
 export type ProcessRecord = typeof ProcessRecord.Type
 
-const decode = Schema.decodeUnknownResult(Schema.fromJsonString(ProcessRecord))
+/** A program is no longer known. */
+const Removal = Schema.Struct({ removed: Schema.Tuple([Schema.String, Schema.String]) })
+
+const decode = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.Union([ProcessRecord, Removal])))
 
 /** What a record says about now. */
 export type Standing =
@@ -63,9 +65,9 @@ export const standingOf = (record: ProcessRecord, world: string, facts: ProcessF
   return facts.startTime === record.startTime && facts.uid === record.uid ? "Alive" : "Recycled"
 }
 
-/** A record that is in the directory but cannot be used, and why. */
+/** A part of the journal that cannot be used, and why. */
 export interface Rejected {
-  readonly file: string
+  readonly place: string
   readonly reason: string
 }
 
@@ -74,77 +76,178 @@ export interface Known {
   readonly standing: Standing
 }
 
-const fileOf = (directory: string, partition: string, name: string): string =>
-  `${directory}/${createHash("sha256").update(`${partition}\0${name}`).digest("hex").slice(0, 32)}.json`
+/**
+ * Room that the journal always has, in bytes: what is in it can be changed and some hundred services started while the
+ * disk is full.
+ */
+const reserve = 256 * 1024
+/** A journal larger than this, of which most is outdated, is written anew. */
+const compactedFrom = 1024 * 1024
 
-const readRecord = (path: string, uid: number): Result.Result<ProcessRecord, string> => {
-  let fd: number
-  try {
-    fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK)
-  } catch (cause) {
-    return Result.fail(String(cause))
-  }
-  try {
-    const stats = fs.fstatSync(fd)
-    if (!stats.isFile() || stats.uid !== uid) return Result.fail("it is not a file of the agent's own")
-    return Result.mapError(decode(fs.readFileSync(fd, "utf8")), (error) => error.message)
-  } finally {
-    fs.closeSync(fd)
+const { O_CREAT, O_NOFOLLOW, O_RDWR } = fs.constants
+
+const keyOf = (partition: string, name: string): string => `${partition}\0${name}`
+
+const writeAll = (fd: number, bytes: Uint8Array, position: number): void => {
+  for (let written = 0; written < bytes.length;) {
+    written += fs.writeSync(fd, bytes, written, bytes.length - written, position + written)
   }
 }
 
+/** Why the text is no record, in one line. */
+const reasonOf = (error: Schema.SchemaError): string => error.message.split("\n")[0] ?? ""
+
 /** The records of one instance root. Synchronous on purpose: a record stands before the event loop turns again. */
 export class ProcessTable {
-  readonly #directory: string
+  readonly #file: string
   readonly #world = worldId()
-  /** What this agent has written, by file: thousands of adopted services say nothing new. */
-  readonly #written = new Map<string, string>()
+  /** The line of every known program. */
+  readonly #lines = new Map<string, string>()
+  /** Changes that could not be written, by program. */
+  readonly #unwritten = new Map<string, string>()
+  readonly #rejected: Array<Rejected> = []
+  #fd: number
+  /** Where the next line goes, and how much is written, blank lines included. */
+  #end = 0
+  #size = 0
 
-  /** `directory` belongs to the agent alone; made when absent. */
-  constructor(directory: string) {
-    this.#directory = directory
-    fs.mkdirSync(directory, { recursive: true, mode: 0o700 })
+  /** `file` lies in a directory that belongs to the agent alone; made when absent. Throws when it cannot be. */
+  constructor(file: string) {
+    this.#file = file
+    this.#putAsideForeign()
+    this.#fd = fs.openSync(file, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600)
+    this.#read()
+    // What was there is outdated by now: most of it in a journal that went through a boot.
+    this.#compact()
   }
 
   get world(): string {
     return this.#world
   }
 
-  /** What an earlier agent left, judged by what runs now; unusable files are removed and told. */
+  /** What an earlier agent left, judged by what runs now, and what of it could not be used. */
   load(): { readonly known: ReadonlyArray<Known>; readonly rejected: ReadonlyArray<Rejected> } {
-    const known: Array<Known> = []
-    const rejected: Array<Rejected> = []
-    for (const name of fs.readdirSync(this.#directory)) {
-      const file = `${this.#directory}/${name}`
-      if (name.endsWith(".new")) {
-        fs.rmSync(file, { force: true })
-        continue
+    const records = [...this.#lines.values()].map((line): ProcessRecord => JSON.parse(line))
+    const known = records.map((record) => ({
+      record,
+      standing: standingOf(record, this.#world, processFacts(record.pid)),
+    }))
+    return { known, rejected: this.#rejected }
+  }
+
+  /** Gives why the table on the disk does not know it yet, if so; a later change or `flush` tries again. */
+  put(record: ProcessRecord): string | undefined {
+    const line = JSON.stringify(record)
+    const key = keyOf(record.spec.partition, record.spec.name)
+    if (this.#lines.get(key) === line) return undefined
+    this.#lines.set(key, line)
+    return this.#append(key, line)
+  }
+
+  /** As `put`. */
+  remove(partition: string, name: string): string | undefined {
+    const key = keyOf(partition, name)
+    return this.#lines.delete(key) ? this.#append(key, JSON.stringify({ removed: [partition, name] })) : undefined
+  }
+
+  /** Writes what could not be written before; gives why it still cannot, if so. */
+  flush(): string | undefined {
+    try {
+      for (const [key, line] of this.#unwritten) {
+        this.#write(line)
+        this.#unwritten.delete(key)
       }
-      const record = readRecord(file, process.geteuid?.() ?? 0)
-      if (record._tag === "Failure") {
-        rejected.push({ file, reason: record.failure })
-        fs.rmSync(file, { force: true, recursive: true })
-        continue
-      }
-      this.#written.set(file, JSON.stringify(record.success))
-      const standing = standingOf(record.success, this.#world, processFacts(record.success.pid))
-      known.push({ record: record.success, standing })
+      return undefined
+    } catch (cause) {
+      return String(cause)
     }
-    return { known, rejected }
   }
 
-  put(record: ProcessRecord): void {
-    const file = fileOf(this.#directory, record.spec.partition, record.spec.name)
-    const text = JSON.stringify(record)
-    if (this.#written.get(file) === text) return
-    fs.writeFileSync(`${file}.new`, text, { mode: 0o600 })
-    fs.renameSync(`${file}.new`, file)
-    this.#written.set(file, text)
+  close(): void {
+    fs.closeSync(this.#fd)
   }
 
-  remove(partition: string, name: string): void {
-    const file = fileOf(this.#directory, partition, name)
-    this.#written.delete(file)
-    fs.rmSync(file, { force: true })
+  #append(key: string, line: string): string | undefined {
+    // The newest change of a program is the last line about it.
+    this.#unwritten.delete(key)
+    this.#unwritten.set(key, line)
+    const problem = this.flush()
+    if (problem === undefined && this.#end > compactedFrom) this.#compactIfOutdated()
+    return problem
+  }
+
+  #write(line: string): void {
+    // The blank before it ends whatever stands there, half a line of a full disk too.
+    const bytes = Buffer.from(`\n${line}`)
+    if (this.#end + bytes.length > this.#size) this.#extend(this.#end + bytes.length)
+    writeAll(this.#fd, bytes, this.#end)
+    this.#end += bytes.length
+    // Renewed before it is needed. Without space for that, this record stands all the same.
+    if (this.#size - this.#end < reserve / 2) this.#tryExtend()
+  }
+
+  /** Writes blank lines up to the reserve beyond `end`: room that a full disk cannot take away. */
+  #extend(end: number): void {
+    const blank = Buffer.alloc(end + reserve - this.#size, "\n")
+    writeAll(this.#fd, blank, this.#size)
+    this.#size += blank.length
+  }
+
+  #tryExtend(): void {
+    try {
+      this.#extend(this.#end)
+    } catch {
+      // Tried again with the next record.
+    }
+  }
+
+  /** A journal of somebody else's is not read, whatever it says. */
+  #putAsideForeign(): void {
+    const stats = fs.lstatSync(this.#file, { throwIfNoEntry: false })
+    if (stats === undefined) return
+    const isOwn = stats.isFile() && stats.nlink === 1 && stats.uid === process.geteuid?.() && (stats.mode & 0o022) === 0
+    if (isOwn) return
+    fs.rmSync(this.#file, { recursive: true })
+    this.#rejected.push({ place: this.#file, reason: "it is not a file that only the agent's user can write" })
+  }
+
+  #read(): void {
+    const text = fs.readFileSync(`/proc/self/fd/${this.#fd}`, "utf8")
+    for (const [index, line] of text.split("\n").entries()) {
+      if (line === "") continue
+      const entry = decode(line)
+      if (Result.isFailure(entry)) {
+        this.#rejected.push({ place: `line ${index + 1} of ${this.#file}`, reason: reasonOf(entry.failure) })
+      } else if ("removed" in entry.success) this.#lines.delete(keyOf(...entry.success.removed))
+      else this.#lines.set(keyOf(entry.success.spec.partition, entry.success.spec.name), line)
+    }
+    this.#size = Buffer.byteLength(text)
+    this.#end = Buffer.byteLength(text.trimEnd())
+  }
+
+  #compactIfOutdated(): void {
+    const live = [...this.#lines.values()].reduce((sum, line) => sum + line.length, 0)
+    if (live < this.#end / 2) this.#compact()
+  }
+
+  /** Puts a journal of what is known in place of the old one, whose room serves when there is none for that. */
+  #compact(): void {
+    const temporary = `${this.#file}.new`
+    const former = { fd: this.#fd, end: this.#end, size: this.#size }
+    try {
+      fs.rmSync(temporary, { force: true })
+      this.#fd = fs.openSync(temporary, O_RDWR | O_CREAT | O_NOFOLLOW | fs.constants.O_EXCL, 0o600)
+      this.#end = this.#size = 0
+      for (const line of this.#lines.values()) this.#write(line)
+      this.#extend(this.#end)
+      fs.renameSync(temporary, this.#file)
+      fs.closeSync(former.fd)
+    } catch {
+      if (this.#fd !== former.fd) fs.closeSync(this.#fd)
+      fs.rmSync(temporary, { force: true })
+      this.#fd = former.fd
+      this.#end = former.end
+      this.#size = former.size
+    }
   }
 }

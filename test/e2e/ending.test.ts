@@ -16,6 +16,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { NodeStatus } from "../../src/domain/NodeStatus.ts"
+import { ProcessTable } from "../../src/process/ProcessTable.ts"
 import { belongingTo, isAlive, socketsBelow } from "../support/processes.ts"
 import { type Ended, type Program, runToEnd } from "../support/Program.ts"
 import { makeScriptedTestMaster, type ScriptedTestMaster } from "../support/TestMaster.ts"
@@ -88,7 +89,9 @@ layer(Node.layer, live)("the agent", (it) => {
         assert.deepStrictEqual(yield* endOf(agent, signal), { code, signal: null })
         for (const pid of pids) assert.isFalse(isAlive(pid))
         checkNothingLeft(node)
-        assert.deepStrictEqual(readdirSync(`${node.instanceRoot}/var/run/slapgrid/services`), [])
+        const table = new ProcessTable(`${node.instanceRoot}/var/run/slapgrid/services`)
+        assert.deepStrictEqual(table.load(), { known: [], rejected: [] })
+        table.close()
       }),
   )
 

@@ -16,7 +16,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { spawn } from "node:child_process"
-import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { readFileSync, writeFileSync } from "node:fs"
 import { isAlive } from "../support/processes.ts"
 import { type Program, runToEnd } from "../support/Program.ts"
 import { makeScriptedTestMaster, type ScriptedTestMaster } from "../support/TestMaster.ts"
@@ -61,19 +61,18 @@ const running = (node: TestNode, partition: TestPartition) =>
     ),
   ).pipe(Effect.andThen(node.runningIn(partition)))
 
-/** The file of the process table about a program of `slappart0`. */
-const recordOf = (node: TestNode, program: string): string => {
-  const folder = `${node.instanceRoot}/var/run/slapgrid/services`
-  const name = readdirSync(folder).find((one) => {
-    const text = readFileSync(`${folder}/${one}`, "utf8")
-    return text.includes(`"name":"${program}"`) && text.includes(`"partition":"slappart0"`)
-  })
-  if (name === undefined) throw new Error(`no record of ${program}`)
-  return `${folder}/${name}`
+/** Puts other lines in place of those about a program of `slappart0` in the process table. */
+const replaceRecord = (node: TestNode, program: string, replacement: (record: object) => string): void => {
+  const file = `${node.instanceRoot}/var/run/slapgrid/services`
+  const isAbout = (line: string) => line.includes(`"name":"${program}"`) && line.includes(`"partition":"slappart0"`)
+  const lines = readFileSync(file, "utf8").split("\n")
+  const line = lines.findLast(isAbout)
+  if (line === undefined) throw new Error(`no record of ${program}`)
+  writeFileSync(file, [...lines.filter((one) => !isAbout(one)), replacement(JSON.parse(line))].join("\n"))
 }
 
-const change = (file: string, changes: Readonly<Record<string, unknown>>): void =>
-  writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, "utf8")), ...changes }))
+const changeRecord = (node: TestNode, program: string, changes: Readonly<Record<string, unknown>>): void =>
+  replaceRecord(node, program, (record) => JSON.stringify({ ...record, ...changes }))
 
 layer(Node.layer, live)("services", (it) => {
   it.effect("a killed agent's services go on and are adopted without a restart", () =>
@@ -178,9 +177,9 @@ layer(Node.layer, live)("services", (it) => {
       // A bystander with the pid of one record, another boot in the second, and rubbish in the third.
       const bystander = spawn("sleep", ["1000"], { stdio: "ignore" })
       yield* Effect.addFinalizer(() => Effect.sync(() => bystander.kill("SIGKILL")))
-      change(recordOf(node, "web-on-watch"), { pid: bystander.pid })
-      change(recordOf(node, "ticker-on-watch"), { world: "another-boot pid:[1]" })
-      writeFileSync(recordOf(node, "once"), "rubbish")
+      changeRecord(node, "web-on-watch", { pid: bystander.pid })
+      changeRecord(node, "ticker-on-watch", { world: "another-boot pid:[1]" })
+      replaceRecord(node, "once", () => "rubbish")
       const second = yield* node.startAgent
       const now = yield* running(node, partition)
       assert.isTrue(isAlive(bystander.pid ?? 0))
@@ -189,7 +188,7 @@ layer(Node.layer, live)("services", (it) => {
         // What the record no longer proved is a stranger among the partition's processes: never two of a kind.
         assert.isFalse(isAlive(pid))
       }
-      yield* second.awaitLine("is no record of a service")
+      yield* second.awaitLine("is no record of services")
       yield* second.awaitLine("from another boot or pid namespace")
       yield* second.awaitLine("belong to other processes by now")
     }),
@@ -221,7 +220,7 @@ layer(Node.layer, live)("services", (it) => {
       const first = yield* node.startAgent
       const [web] = yield* running(node, partition)
       yield* kill(first)
-      rmSync(recordOf(node, "web-on-watch"))
+      replaceRecord(node, "web-on-watch", () => "")
       yield* node.startAgent
       const [now] = yield* running(node, partition)
       assert.notStrictEqual(now, web)

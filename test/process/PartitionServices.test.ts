@@ -66,16 +66,16 @@ it.effect("the programs of a partition run as its owner, with the reference's en
           env: { SUPERVISOR_GROUP_NAME: "slappart0", SUPERVISOR_SERVER_URL: `unix://${root}/sv.sock` },
         })
         expect(command.credentials?.uid).toBe(isRoot ? stranger.uid : undefined)
-        // Open are the log, once, to keep it bounded, and the agent's lock.
+        // Open are the log, once, to keep it bounded, the agent's lock and its table of services.
         expect(openBelow(path)).toStrictEqual([`${path}/.slappart0_web.log`])
-        expect(openBelow(root)).toHaveLength(2)
+        expect(openBelow(root)).toHaveLength(3)
         expect(fs.readdirSync(`${root}/var/run/slapgrid`)).toStrictEqual(["lock", "services"])
         const { mode, uid } = fs.statSync(`${path}/.slappart0_web.log`)
         expect([uid, mode & 0o777]).toStrictEqual([stranger.uid, 0o600])
       }),
     )
     expect(spawner.living).toStrictEqual([])
-    expect(openBelow(root)).toHaveLength(1)
+    expect(openBelow(root)).toHaveLength(2)
   }),
 )
 

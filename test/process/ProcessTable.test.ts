@@ -47,70 +47,91 @@ describe("standingOf", () => {
 
 describe("ProcessTable", () => {
   let directory = ""
+  let file = ""
   beforeEach(() => {
     directory = fs.mkdtempSync(path.join(os.tmpdir(), "slapgrid-table-"))
+    file = `${directory}/services`
     return () => fs.rmSync(directory, { recursive: true })
   })
+  /** What another agent reads. */
+  const loaded = () => {
+    const table = new ProcessTable(file)
+    const found = table.load()
+    table.close()
+    return found
+  }
+  const opened = () => {
+    const table = new ProcessTable(file)
+    return { table, [Symbol.dispose]: () => table.close() }
+  }
 
-  it("gives back what was put, in another agent", () => {
-    new ProcessTable(directory).put(record())
-    const { known, rejected } = new ProcessTable(directory).load()
-    assert.deepStrictEqual(known, [{ record: record(), standing: "Alive" }])
-    assert.deepStrictEqual(rejected, [])
+  it("gives back what was put, in another agent, whether this one is closed or was killed", () => {
+    using one = opened()
+    assert.isUndefined(one.table.put(record()))
+    assert.deepStrictEqual(loaded(), { known: [{ record: record(), standing: "Alive" }], rejected: [] })
   })
 
   it("keeps one record a program and forgets removed ones", () => {
-    const table = new ProcessTable(directory)
-    table.put(record())
-    table.put(record({ restarts: 3 }))
+    using one = opened()
+    one.table.put(record())
+    one.table.put(record({ restarts: 3 }))
     assert.deepStrictEqual(
-      table.load().known.map(({ record: { restarts } }) => restarts),
+      one.table.load().known.map(({ record: { restarts } }) => restarts),
       [3],
     )
-    table.remove(partition, "web-on-watch")
-    table.remove(partition, "web-on-watch")
-    assert.deepStrictEqual(fs.readdirSync(directory), [])
+    one.table.remove(partition, "web-on-watch")
+    one.table.remove(partition, "web-on-watch")
+    assert.deepStrictEqual(loaded(), { known: [], rejected: [] })
+  })
+
+  it("stays small however often something changes", () => {
+    using one = opened()
+    for (let restarts = 0; restarts < 6000; restarts++) one.table.put(record({ restarts }))
+    assert.isBelow(fs.statSync(file).size, 1536 * 1024)
+    assert.deepStrictEqual(
+      loaded().known.map(({ record: { restarts } }) => restarts),
+      [5999],
+    )
   })
 
   it.each([
     ["no JSON", "{"],
-    ["an empty file", ""],
+    ["half a record", JSON.stringify(record()).slice(0, 100)],
     ["another version", JSON.stringify({ ...record(), version: 2 })],
     ["a pid that is none", JSON.stringify({ ...record(), pid: "1" })],
     [
       "a partition that is no plain name",
       JSON.stringify({ ...record(), spec: { ...record().spec, partition: "../x" } }),
     ],
-  ])("tells and removes %s", (_, content) => {
-    fs.writeFileSync(`${directory}/bad.json`, content)
-    const { known, rejected } = new ProcessTable(directory).load()
-    assert.deepStrictEqual(known, [])
-    assert.deepStrictEqual(
-      rejected.map(({ file }) => file),
-      [`${directory}/bad.json`],
-    )
-    assert.deepStrictEqual(fs.readdirSync(directory), [])
+    ["bytes", "\u0000\ufffd"],
+  ])("tells %s, uses the rest, and does not tell it again", (_, line) => {
+    const good = JSON.stringify(record())
+    fs.writeFileSync(file, `${good}\n${line}\n`, { mode: 0o600 })
+    const { known, rejected } = loaded()
+    assert.deepStrictEqual([known.length, rejected.map(({ place }) => place)], [1, [`line 2 of ${file}`]])
+    assert.deepStrictEqual(loaded().rejected, [])
   })
 
-  it("never follows a link, nor trips over a directory or a half-written record", () => {
+  it.each<[string, () => void]>([
+    ["a link", () => fs.symlinkSync(`${directory}/outside`, file)],
+    ["a hard link", () => fs.linkSync(`${directory}/outside`, file)],
+    ["a directory", () => fs.mkdirSync(file)],
+    ["a file that others can write", () => (fs.writeFileSync(file, "{}"), fs.chmodSync(file, 0o666))],
+  ])("%s in its place is told and put away, and nothing else is touched", (_, plant) => {
     fs.writeFileSync(`${directory}/outside`, JSON.stringify(record()))
-    const table = new ProcessTable(`${directory}/table`)
-    fs.symlinkSync(`${directory}/outside`, `${directory}/table/link.json`)
-    fs.mkdirSync(`${directory}/table/directory.json`)
-    fs.writeFileSync(`${directory}/table/half.json.new`, "{")
-    const { known, rejected } = table.load()
-    assert.deepStrictEqual(known, [])
-    assert.strictEqual(rejected.length, 2)
-    assert.deepStrictEqual(fs.readdirSync(`${directory}/table`), [])
-    assert.isTrue(fs.existsSync(`${directory}/outside`))
+    plant()
+    const { known, rejected } = loaded()
+    assert.deepStrictEqual([known, rejected.map(({ place }) => place)], [[], [file]])
+    assert.strictEqual(fs.readFileSync(`${directory}/outside`, "utf8"), JSON.stringify(record()))
+    assert.isTrue(fs.lstatSync(file).isFile())
   })
 
   it("does not believe a file of somebody else's, which only root can give away", () => {
-    new ProcessTable(directory).put(record())
-    const [name = ""] = fs.readdirSync(directory)
-    const giveAway = () => fs.chownSync(`${directory}/${name}`, 4711, 4711)
+    using one = opened()
+    one.table.put(record())
+    const giveAway = () => fs.chownSync(file, 4711, 4711)
     if (process.getuid?.() !== 0) return assert.throws(giveAway)
     giveAway()
-    assert.strictEqual(new ProcessTable(directory).load().rejected.length, 1)
+    assert.strictEqual(loaded().rejected.length, 1)
   })
 })

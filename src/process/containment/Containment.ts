@@ -16,6 +16,7 @@ import {
   makeGroup,
   memberName,
   removeGroup,
+  thawNow,
   writableBase,
 } from "./cgroup.ts"
 
@@ -29,12 +30,18 @@ export interface Enclosure {
   readonly end: (leader: number | undefined) => Effect.Effect<void>
 }
 
+/** A program's place among what runs for its partition; builds have one, too. */
+export const programMember = (name: string): string => `program ${name}`
+
 export interface ContainmentShape {
   readonly kind: ContainmentKind
   /** The place of one member (a program) of an owner (a partition or a release). */
   readonly enclosure: (owner: string, member: string) => Enclosure
-  /** The same for a cgroup that an earlier agent made, wherever that was. */
-  readonly adopted: (cgroup: string | undefined) => Enclosure
+  /**
+   * The same for a cgroup that an earlier agent made, wherever the groups were then. One that has another name than the
+   * member's is not believed: whatever is in it would be killed.
+   */
+  readonly adopted: (owner: string, member: string, cgroup: string | undefined) => Enclosure
   /**
    * Ends everything of an owner except the members named. `ownUid` gives the owner's uid when nobody else has it; only
    * asked where nothing better tells.
@@ -116,13 +123,18 @@ const byCgroup = (base: string, instanceRoot: string): ContainmentShape => {
       try {
         makeGroup(ownerPath(owner))
         makeGroup(path)
+        // An agent that was killed while it held the group left it frozen: nothing that joins it would ever run.
+        thawNow(path)
         return enclosureAt(path)
       } catch {
         // The kernel's limit on groups, say: held together less well, but run.
         return sessionEnclosure
       }
     },
-    adopted: (cgroup) => (cgroup === undefined ? sessionEnclosure : enclosureAt(cgroup)),
+    adopted: (owner, member, cgroup) =>
+      cgroup?.endsWith(`/${groupName(instanceRoot, owner)}/${memberName(member)}`) === true
+        ? enclosureAt(cgroup)
+        : sessionEnclosure,
     endOwner: (owner, { except }) => {
       const path = ownerPath(owner)
       const kept = new Set([...except].map((member) => `${path}/${memberName(member)}`))

@@ -127,5 +127,12 @@ export const freeze = (path: string): Effect.Effect<void> =>
   )
 
 /** Lets it go on. A group that cannot be frozen, or is gone, needs nothing. */
-export const thaw = (path: string): Effect.Effect<void> =>
-  Effect.ignore(Effect.try({ try: () => write(`${path}/cgroup.freeze`, "0"), catch: String }))
+export const thawNow = (path: string): void => {
+  try {
+    write(`${path}/cgroup.freeze`, "0")
+  } catch {
+    // It is not frozen then.
+  }
+}
+
+export const thaw = (path: string): Effect.Effect<void> => Effect.sync(() => thawNow(path))
