@@ -21,6 +21,7 @@ import { Inheritances } from "./process/Inheritances.ts"
 import { Launcher } from "./process/launcher/Launcher.ts"
 import { LogKeepers } from "./process/logs/LogKeeper.ts"
 import { PartitionServices } from "./process/PartitionServices.ts"
+import { ServiceCommands } from "./process/ServiceCommands.ts"
 import { Spawner } from "./process/Spawner.ts"
 import { Outbox } from "./report/Outbox.ts"
 import { StatusBoard } from "./report/StatusBoard.ts"
@@ -39,7 +40,7 @@ const layerWithMaster = (config: NodeConfigShape) => {
   return NodeSupervisor.layer.pipe(
     Layer.provideMerge(ControlServer.layer(agentDirectory(config.instanceRoot))),
     Layer.provideMerge(MasterSync.layer),
-    Layer.provide(actors),
+    Layer.provide([actors, ServiceCommands.layer]),
     Layer.provide(PartitionServices.layer),
     Layer.provide(builds),
     Layer.provideMerge(Outbox.layer),

@@ -95,6 +95,41 @@ const tailCommand = Command.make(
     ),
 ).pipe(Command.withDescription("Show the end of a program's log"))
 
+const programsArgument = Argument.String("PARTITION[:PROGRAM]").pipe(
+  Argument.withDescription("Which programs, such as slappart0 or slappart0:web"),
+  Argument.variadic({ min: 1 }),
+)
+
+/** The parser has seen to it that there is one. */
+const atLeastOne = (names: ReadonlyArray<string>) => names as readonly [string, ...ReadonlyArray<string>]
+
+const programCommand = (action: "start" | "stop" | "restart", description: string) =>
+  Command.make(action, { ...configFlags, programs: programsArgument }, (values) =>
+    Effect.flatMap(
+      Effect.promise(() => import("./services.ts")),
+      ({ commandPrograms }) => commandPrograms(action, { ...values, programs: atLeastOne(values.programs) }),
+    ),
+  ).pipe(Command.withDescription(description))
+
+const startCommand = programCommand("start", "Start programs now, whatever they wait for")
+const stopCommand = programCommand("stop", "Stop programs until the next processing of their partition, or a start")
+const restartCommand = programCommand("restart", "Stop programs and start them again")
+
+const signalCommand = Command.make(
+  "signal",
+  {
+    ...configFlags,
+    signal: Argument.String("SIGNAL").pipe(Argument.withDescription("Its name or number, such as HUP")),
+    programs: programsArgument,
+  },
+  (values) =>
+    Effect.flatMap(
+      Effect.promise(() => import("./services.ts")),
+      ({ commandPrograms }) =>
+        commandPrograms("signal", { ...values, programs: atLeastOne(values.programs) }, values.signal),
+    ),
+).pipe(Command.withDescription("Send a signal to the process groups of programs"))
+
 export const slapgrid = Command.make("slapgrid", { ...configFlags, logFormat: logFormatFlag }, (values) =>
   Effect.flatMap(
     Effect.promise(() => import("./run.ts")),
@@ -104,5 +139,15 @@ export const slapgrid = Command.make("slapgrid", { ...configFlags, logFormat: lo
   Command.withDescription(
     "SlapOS node agent: follows a SLAP master, builds software releases, runs and supervises computer partitions. Without a subcommand it runs in the foreground until a signal ends it.",
   ),
-  Command.withSubcommands([demoCommand, detachCommand, masterCommand, statusCommand, tailCommand]),
+  Command.withSubcommands([
+    demoCommand,
+    detachCommand,
+    masterCommand,
+    restartCommand,
+    signalCommand,
+    startCommand,
+    statusCommand,
+    stopCommand,
+    tailCommand,
+  ]),
 )

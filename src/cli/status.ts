@@ -1,7 +1,7 @@
 // `slapgrid status`: what the running agent knows, for people and (`--json`) for machines.
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type { NodeStatus } from "../domain/NodeStatus.ts"
+import type { NodeStatus, ServiceStatus } from "../domain/NodeStatus.ts"
 import { describeExit } from "../domain/ExitStatus.ts"
 import { escapeControls } from "../domain/text.ts"
 import { getStatus } from "../control/ControlClient.ts"
@@ -21,6 +21,9 @@ export const age = (milliseconds: number): string => {
 const firstLine = (text: string | undefined): string => escapeControls(text?.split("\n")[0] ?? "")
 
 const lastLine = (text: string | undefined): string => escapeControls(text?.trimEnd().split("\n").at(-1) ?? "")
+
+const lastEnd = ({ error, isHeld, lastExit }: ServiceStatus): string =>
+  isHeld ? "by hand" : firstLine(error ?? (lastExit === undefined ? "" : describeExit(lastExit)))
 
 export const renderStatus = (status: NodeStatus, now: number): string => {
   const sync = status.sync.lastSuccess === undefined ? "never" : `${age(now - status.sync.lastSuccess)} ago`
@@ -59,7 +62,7 @@ export const renderStatus = (status: NodeStatus, now: number): string => {
         service.pid?.toString() ?? "",
         service.since === undefined ? "" : age(now - service.since),
         service.restarts.toString(),
-        firstLine(service.error ?? (service.lastExit === undefined ? "" : describeExit(service.lastExit))),
+        lastEnd(service),
       ]),
     ),
   ].join("\n")

@@ -3,10 +3,13 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
 import * as fs from "node:fs"
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http"
 import { MasterSync } from "../desired/MasterSync.ts"
 import { Departure } from "../process/Departure.ts"
+import { CommandRefused, ServiceCommands } from "../process/ServiceCommands.ts"
+import { ServiceCommand } from "../process/service/commands.ts"
 import { StatusBoard } from "../report/StatusBoard.ts"
 import { ControlError, socketName } from "./protocol.ts"
 
@@ -27,17 +30,20 @@ export class ControlServer extends Context.Service<ControlServer, { readonly pat
         const sync = yield* MasterSync
         const { leave } = yield* Departure
         const run = Effect.runPromiseWith(yield* Effect.context())
-        const routes: Readonly<Record<string, Effect.Effect<unknown>>> = {
-          "GET /status": board.get,
+        const commands = yield* ServiceCommands
+        const routes: Readonly<Record<string, (body: string) => Effect.Effect<unknown, CommandRefused>>> = {
+          "GET /status": () => board.get,
           // Answered first: the socket is gone when the node is.
-          "POST /detach": Effect.as(Effect.forkDetach(Effect.delay(leave, "50 millis")), {}),
-          "POST /sync": Effect.as(sync.syncNow, {}),
+          "POST /detach": () => Effect.as(Effect.forkDetach(Effect.delay(leave, "50 millis")), {}),
+          "POST /sync": () => Effect.as(sync.syncNow, {}),
+          "POST /services": (body) => Effect.flatMap(parseCommand(body), commands.run),
         }
-        const answer = (request: IncomingMessage): Effect.Effect<Answer> => {
+        const answer = (request: IncomingMessage, body: string): Effect.Effect<Answer> => {
           const route = routes[`${request.method ?? ""} ${request.url ?? ""}`]
           return route === undefined
             ? Effect.succeed({ status: 404, body: { error: `no such call: ${request.method} ${request.url}` } })
-            : Effect.map(route, (body) => ({ status: 200, body })).pipe(
+            : Effect.map(route(body), (body): Answer => ({ status: 200, body })).pipe(
+                Effect.catch(({ message }) => Effect.succeed<Answer>({ status: 400, body: { error: message } })),
                 // A rejected promise that nobody looks at would end the agent.
                 Effect.catchCause((cause) =>
                   Effect.as(Effect.logError(`the call ${request.method} ${request.url} failed`, cause), {
@@ -48,13 +54,37 @@ export class ControlServer extends Context.Service<ControlServer, { readonly pat
               )
         }
         yield* listen(directory, (request, response) => {
-          request.resume()
-          void run(answer(request)).then((it) => send(response, it))
+          void readBody(request)
+            .then((body) => run(answer(request, body)))
+            .then(
+              (it) => send(response, it),
+              () => response.destroy(),
+            )
         })
         yield* removedAtEnd(`${directory}/${socketName}`)
         return { path: `${directory}/${socketName}` }
       }),
     )
+}
+
+const parseCommand = (body: string): Effect.Effect<ServiceCommand, CommandRefused> =>
+  Schema.decodeEffect(Schema.fromJsonString(ServiceCommand))(body).pipe(
+    Effect.mapError((error) => new CommandRefused({ message: `this is no command: ${error.message}` })),
+  )
+
+/** More names than any node has programs take less. */
+const maxBody = 1024 * 1024
+
+/** Rejects when there is too much of it, or the connection is lost. */
+const readBody = async (request: IncomingMessage): Promise<string> => {
+  const parts: Array<Buffer> = []
+  let size = 0
+  for await (const part of request) {
+    parts.push(part)
+    size += part.length
+    if (size > maxBody) throw new Error("too large")
+  }
+  return Buffer.concat(parts).toString("utf8")
 }
 
 const send = (response: ServerResponse, { body, status }: Answer): void => {

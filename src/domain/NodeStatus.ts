@@ -18,6 +18,8 @@ export interface ServiceStatus {
   readonly restarts: number
   readonly lastExit: ExitStatus | undefined
   readonly error: string | undefined
+  /** Stopped by hand: until the next processing, or a start by hand. */
+  readonly isHeld: boolean
 }
 
 export type SoftwareActualState = "waiting" | "building" | "available" | "failed" | "destroying" | "destroyed"

@@ -32,8 +32,8 @@ export class AdoptedProcesses extends Context.Service<
     readonly adopt: (record: ProcessRecord) => ServiceProcess
     /** Waits until a process that is nobody's child here has ended. */
     readonly awaitEnd: (identity: Identity) => Effect.Effect<ExitStatus>
-    /** SIGTERM to the group that it leads, if it is still that very process. */
-    readonly terminate: (identity: Identity) => Effect.Effect<void>
+    /** To the group that it leads, if it is still that very process. */
+    readonly signal: (identity: Identity, signal: NodeJS.Signals) => Effect.Effect<void>
   }
 >()("slapgrid/process/AdoptedProcesses") {
   static readonly layer = Layer.effect(
@@ -67,8 +67,8 @@ export class AdoptedProcesses extends Context.Service<
           one.watcher = watchCgroup(identity.cgroup, () => (watched.has(one) ? compare(one) : undefined))
           return Deferred.await(one.ended)
         })
-      const terminate = (identity: Identity) =>
-        Effect.sync(() => void (isThere(identity) && signalGroup(identity.pid, "SIGTERM")))
+      const signal = (identity: Identity, name: NodeJS.Signals) =>
+        Effect.sync(() => void (isThere(identity) && signalGroup(identity.pid, name)))
 
       const adopt = (record: ProcessRecord): ServiceProcess => {
         const { pid, startTime } = record
@@ -81,11 +81,11 @@ export class AdoptedProcesses extends Context.Service<
           startTime,
           cgroup,
           exit: awaitEnd({ pid, startTime, cgroup: cgroup ?? null }),
-          terminate: terminate(record),
+          signal: (name) => signal(record, name),
           end: endSession(pid, startTime, enclosure),
         }
       }
-      return AdoptedProcesses.of({ adopt, awaitEnd, terminate })
+      return AdoptedProcesses.of({ adopt, awaitEnd, signal })
     }),
   )
 }

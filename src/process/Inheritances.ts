@@ -43,6 +43,7 @@ export class Inheritances extends Context.Service<
           const { spec } = record
           const deployment = record.deployment ?? undefined
           if (record.ended !== null) return [{ spec, inheritance: { ended: record.ended, deployment } }]
+          if (record.isHeld) return [{ spec, inheritance: { isHeld: true, deployment } }]
           if (standing === "Alive") {
             const { restarts, since } = record
             return [{ spec, inheritance: { process: adopt(record), since, restarts, deployment } }]
@@ -106,12 +107,12 @@ class Writing {
 const toRecord = (world: string, spec: ServiceSpec, memory: Exclude<Memory, undefined>): ProcessRecord => {
   const common = { version: 1 as const, world, spec, deployment: memory.deployment ?? null }
   const uid = Number(spec.user.split(":")[0])
-  if ("ended" in memory) {
-    return { ...common, pid: 0, startTime: "", uid, cgroup: null, since: 0, restarts: 0, ended: memory.ended }
-  }
+  const down = { ...common, pid: 0, startTime: "", uid, cgroup: null, since: 0, restarts: 0 }
+  if ("ended" in memory) return { ...down, ended: memory.ended, isHeld: false }
+  if ("isHeld" in memory) return { ...down, ended: null, isHeld: true }
   const { process, restarts, since } = memory
   const { cgroup = null, pid, startTime } = process
-  return { ...common, pid, startTime, uid, cgroup, since, restarts, ended: null }
+  return { ...common, pid, startTime, uid, cgroup, since, restarts, ended: null, isHeld: false }
 }
 
 const tellStandings = Effect.fnUntraced(function* (known: ReadonlyArray<Known>) {

@@ -47,6 +47,8 @@ export class PartitionServices extends Context.Service<
   {
     /** The partition's group, with what an earlier agent left of it; the end of the Scope stops its programs. */
     readonly group: (options: GroupOptions) => Effect.Effect<ServiceGroup, FileError, Scope.Scope>
+    /** The groups that there are, by partition. */
+    readonly groups: ReadonlyMap<PartitionId, ServiceGroup>
     /** The programs that a partition has now. */
     readonly programsOf: (
       id: PartitionId,
@@ -64,6 +66,7 @@ export class PartitionServices extends Context.Service<
       const logKeepers = yield* LogKeepers
       const { isLeaving } = yield* Departure
       const inheritances = yield* Inheritances
+      const groups = new Map<PartitionId, ServiceGroup>()
       const starts = yield* Semaphore.make(startsAtOnce)
       const paced = yield* makePace
 
@@ -107,7 +110,7 @@ export class PartitionServices extends Context.Service<
         const inherited = inheritances.take(id)
         const except = new Set(inherited.map(({ spec }) => programMember(spec.name)))
         yield* containment.endOwner(id, { except, ownUid: () => undefined })
-        return yield* makeServiceGroup({
+        const made = yield* makeServiceGroup({
           inherited,
           endRest: containment.endOwner(id, { except: new Set(), ownUid: () => ownUid(config.instanceRoot, id) }),
           dependencies: {
@@ -120,6 +123,9 @@ export class PartitionServices extends Context.Service<
             isLeaving,
           },
         })
+        groups.set(id, made)
+        yield* Effect.addFinalizer(() => Effect.sync(() => groups.delete(id)))
+        return made
       }, paced)
 
       const programsOf = Effect.fnUntraced(function* (id: PartitionId, directory: OwnedDirectory) {
@@ -127,7 +133,7 @@ export class PartitionServices extends Context.Service<
         return programs(id, directory, { run: yield* entries("run"), service: yield* entries("service") })
       }, paced)
 
-      return PartitionServices.of({ group, programsOf })
+      return PartitionServices.of({ group, groups, programsOf })
     }),
   )
 }

@@ -37,6 +37,8 @@ export const ProcessRecord = Schema.Struct({
   deployment: Schema.NullOr(Schema.String),
   /** How an `etc/run` program ended by itself; null while it should run. */
   ended: Schema.NullOr(Ended),
+  /** Stopped by hand. */
+  isHeld: Schema.Boolean,
 })
 export type ProcessRecord = typeof ProcessRecord.Type
 
@@ -51,7 +53,7 @@ export type Standing =
   | "Alive"
   /** It ran here and is gone. */
   | "Gone"
-  /** An `etc/run` program that ended by itself. */
+  /** It does not run, and is to stay so: an `etc/run` program that ended by itself, or one that was stopped by hand. */
   | "Ended"
   /** It speaks of another boot or pid namespace. */
   | "Elsewhere"
@@ -59,7 +61,7 @@ export type Standing =
   | "Recycled"
 
 export const standingOf = (record: ProcessRecord, world: string, facts: ProcessFacts | undefined): Standing => {
-  if (record.ended !== null) return "Ended"
+  if (record.ended !== null || record.isHeld) return "Ended"
   if (record.world !== world) return "Elsewhere"
   if (facts === undefined || facts.state === "Z") return "Gone"
   return facts.startTime === record.startTime && facts.uid === record.uid ? "Alive" : "Recycled"

@@ -11,8 +11,8 @@ export interface ServiceProcess {
   readonly startTime: string
   readonly cgroup: string | undefined
   readonly exit: Effect.Effect<ExitStatus>
-  /** Asks the whole process group to end. */
-  readonly terminate: Effect.Effect<void>
+  /** Sends a signal to the whole process group, unless its leader has ended. */
+  readonly signal: (signal: NodeJS.Signals) => Effect.Effect<void>
   /** Kills what is left of it and of everything it started, and returns when that is gone. */
   readonly end: Effect.Effect<void>
 }

@@ -144,9 +144,9 @@ class LaunchedProcess implements ServiceProcess {
     )
   }
 
-  get terminate(): Effect.Effect<void> {
+  signal(signal: NodeJS.Signals): Effect.Effect<void> {
     return Effect.suspend(() =>
-      this.#launched.signal("SIGTERM") ? Effect.void : this.#adopted.terminate(this.#identity),
+      this.#launched.signal(signal) ? Effect.void : this.#adopted.signal(this.#identity, signal),
     )
   }
 

@@ -177,6 +177,7 @@ const status: NodeStatus = {
           restarts: 3,
           lastExit: exited(1),
           error: undefined,
+          isHeld: false,
         },
         {
           name: "db-on-watch",
@@ -187,6 +188,7 @@ const status: NodeStatus = {
           restarts: 0,
           lastExit: undefined,
           error: undefined,
+          isHeld: false,
         },
       ],
     },

@@ -9,14 +9,23 @@ import { once } from "node:events"
 import { expect } from "vitest"
 import { Agent, request } from "undici"
 import { NodeConfig } from "../../src/config/NodeConfig.ts"
-import { getStatus } from "../../src/control/ControlClient.ts"
+import { commandServices, getStatus } from "../../src/control/ControlClient.ts"
 import { ControlServer } from "../../src/control/ControlServer.ts"
 import { MasterSync, type Update } from "../../src/desired/MasterSync.ts"
+import { CommandRefused, ServiceCommands } from "../../src/process/ServiceCommands.ts"
 import { Departure } from "../../src/process/Departure.ts"
 import { StatusBoard } from "../../src/report/StatusBoard.ts"
 import { Inbox } from "../support/Calls.ts"
 import { nodeConfig } from "../support/facts.ts"
 import { openBelow, scratchDirectory } from "../support/scratch.ts"
+
+/** Knows one program, and tells what it was told. */
+const commands = ServiceCommands.of({
+  run: ({ action, targets }) =>
+    targets[0] === "slappart0:web"
+      ? Effect.succeed([{ partition: "slappart0", program: `web ${action}`, status: undefined, problem: undefined }])
+      : new CommandRefused({ message: `there is no ${targets.join()}` }),
+})
 
 const layer = (root: string, syncNow: Effect.Effect<void> = Effect.void) =>
   Layer.unwrap(
@@ -26,7 +35,7 @@ const layer = (root: string, syncNow: Effect.Effect<void> = Effect.void) =>
       return ControlServer.layer(`${root}/var/run/slapgrid`).pipe(
         Layer.provideMerge(StatusBoard.layer),
         Layer.provide(Layer.succeed(MasterSync, sync)),
-        Layer.provide(Departure.layer),
+        Layer.provide([Departure.layer, Layer.succeed(ServiceCommands, commands)]),
         Layer.provide(Layer.succeed(NodeConfig, nodeConfig({ instanceRoot: root }))),
       )
     }),
@@ -39,10 +48,10 @@ const rootOf = (name: string) =>
     return root
   })
 
-const call = (root: string, method: "GET" | "POST" | "DELETE", route: string) =>
+const call = (root: string, method: "GET" | "POST" | "DELETE", route: string, sent: string | null = null) =>
   Effect.promise(async () => {
     const agent = new Agent({ connect: { socketPath: `${root}/var/run/slapgrid/control.sock` } })
-    const { body, headers, statusCode } = await request(`http://x${route}`, { method, dispatcher: agent })
+    const { body, headers, statusCode } = await request(`http://x${route}`, { method, dispatcher: agent, body: sent })
     const answer = { status: statusCode, type: headers["content-type"], body: await body.json() }
     await agent.close()
     return answer
@@ -88,6 +97,41 @@ describe("calls", () => {
       const root = yield* rootOf("i")
       yield* Layer.build(layer(root, Effect.die(new Error("broken"))))
       expect(yield* call(root, "POST", "/sync")).toMatchObject({ status: 500 })
+      expect(yield* call(root, "GET", "/status")).toMatchObject({ status: 200 })
+    }),
+  )
+
+  it.effect("commands: what was done, why nothing was, and what is no command", () =>
+    Effect.gen(function* () {
+      const root = yield* rootOf("i")
+      yield* Layer.build(layer(root))
+      const outcomes = yield* commandServices(root, { action: "stop", targets: ["slappart0:web"] })
+      expect(outcomes).toMatchObject([{ partition: "slappart0", program: "web stop" }])
+      const error = yield* Effect.flip(commandServices(root, { action: "stop", targets: ["a", "b"] }))
+      expect(error.message).toBe("there is no a,b")
+      for (const body of ["", "{", "[]", '{"action":"eat","targets":["a"]}', '{"action":"stop","targets":[]}']) {
+        const answer = yield* call(root, "POST", "/services", body)
+        expect(answer).toMatchObject({ status: 400, body: { error: expect.stringContaining("this is no command") } })
+      }
+    }),
+  )
+
+  it.effect("more than a command can be is cut off, and the next call answered", () =>
+    Effect.gen(function* () {
+      const root = yield* rootOf("i")
+      yield* Layer.build(layer(root))
+      const tooMuch = Effect.promise(async () => {
+        const agent = new Agent({ connect: { socketPath: `${root}/var/run/slapgrid/control.sock` } })
+        try {
+          await request("http://x/services", { method: "POST", dispatcher: agent, body: "x".repeat(3_000_000) })
+          return "answered"
+        } catch {
+          return "cut off"
+        } finally {
+          await agent.destroy()
+        }
+      })
+      expect(yield* tooMuch).toBe("cut off")
       expect(yield* call(root, "GET", "/status")).toMatchObject({ status: 200 })
     }),
   )

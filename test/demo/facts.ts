@@ -27,6 +27,7 @@ export const service = (changes: Partial<ServiceStatus> = {}): ServiceStatus => 
   since: start + 3000,
   restarts: 0,
   lastExit: undefined,
+  isHeld: false,
   error: undefined,
   ...changes,
 })

@@ -22,6 +22,7 @@ const record = (changes: Partial<ProcessRecord> = {}): ProcessRecord => ({
   restarts: 0,
   deployment: "1700000000.5",
   ended: null,
+  isHeld: false,
   ...changes,
 })
 
@@ -34,6 +35,7 @@ describe("standingOf", () => {
     ["another user", record({ uid: self.uid + 1 }), self, "Recycled"],
     ["another boot or namespace", record({ world: "another" }), self, "Elsewhere"],
     ["a one-shot that ended", record({ ended: { _tag: "Exited", code: 0 } }), undefined, "Ended"],
+    ["one that was stopped by hand", record({ isHeld: true }), undefined, "Ended"],
     [
       "a one-shot that ended in another boot",
       record({ world: "another", ended: { _tag: "Unknown" } }),

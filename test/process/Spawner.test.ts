@@ -223,7 +223,7 @@ describe("spawn", () => {
       expect(yield* child.exit).toStrictEqual(exited(7))
       expect(yield* Fiber.join(closed)).toBe("up\n")
       const other = yield* spawner.spawn(service("exec sleep 1000"))
-      yield* other.terminate
+      yield* other.signal("SIGTERM")
       expect(yield* other.exit).toStrictEqual(signaled("SIGTERM"))
     }),
   )

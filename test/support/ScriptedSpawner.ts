@@ -17,7 +17,7 @@ import { Calls, Inbox } from "./Calls.ts"
 export class ScriptedProcess {
   readonly pid: number
   readonly command: ServiceCommand
-  readonly signals: Array<"TERM" | "KILL"> = []
+  readonly signals: Array<NodeJS.Signals> = []
   /** Whether SIGTERM ends it, as it does unless a program catches it. */
   obeys = true
   /** Whether SIGKILL ends it, as it does unless the kernel holds it. */
@@ -52,15 +52,17 @@ export class ScriptedProcess {
       startTime: `${this.pid}00`,
       cgroup: undefined,
       exit: Deferred.await(this.#exit),
-      terminate: Effect.suspend(() => {
-        this.signals.push("TERM")
-        return Effect.andThen(
-          Deferred.succeed(this.#terminated, undefined),
-          this.obeys ? this.ends(signaled("SIGTERM")) : Effect.void,
-        )
-      }),
+      signal: (signal) =>
+        Effect.suspend(() => {
+          this.signals.push(signal)
+          if (signal !== "SIGTERM") return Effect.void
+          return Effect.andThen(
+            Deferred.succeed(this.#terminated, undefined),
+            this.obeys ? this.ends(signaled("SIGTERM")) : Effect.void,
+          )
+        }),
       end: Effect.suspend(() => {
-        if (this.isAlive) this.signals.push("KILL")
+        if (this.isAlive) this.signals.push("SIGKILL")
         const end = this.isMortal ? this.ends(signaled("SIGKILL")) : Effect.void
         return Effect.andThen(Deferred.succeed(this.#killed, undefined), end)
       }),

@@ -181,7 +181,7 @@ class Supervision {
     // What was destroyed left nothing that could be started.
     const processed = memory.enforced === "destroyed" ? undefined : memory.processed
     return Effect.gen(function* () {
-      if (requested === "started" && processed !== undefined) yield* work.start(group, processed.timestamp)
+      if (requested === "started" && processed !== undefined) yield* work.start(group, processed.timestamp, false)
       if (requested === "stopped") yield* group.stopAll
       if (memory.hold === undefined && processed !== undefined) yield* view.show(requested)
       return { ...memory, processed, enforced: requested }
@@ -199,7 +199,7 @@ class Supervision {
       if (requested === "stopped") yield* group.stopAll
       yield* inTurn(turn, work.install(wish.partition, reason))
       deployment.timestamp = timestamp
-      if (requested === "started") yield* work.start(group, timestamp)
+      if (requested === "started") yield* work.start(group, timestamp, true)
       yield* Effect.logInfo(`${id} is ${requested}`)
       yield* view.show(requested)
       // Marked as processed only once the master knows: a crash in between repeats work and report.

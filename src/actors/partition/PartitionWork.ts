@@ -116,11 +116,18 @@ export class PartitionWork {
     }).pipe(Effect.scoped, Effect.mapError(toPartitionError))
   }
 
-  /** Makes the group run what the partition has now, for the deployment with this timestamp. */
-  start(group: ServiceGroup, deployment: string | undefined): Effect.Effect<void, PartitionError> {
+  /**
+   * Makes the group run what the partition has now, for the deployment with this timestamp; `isProcessing`: it has just
+   * been installed.
+   */
+  start(
+    group: ServiceGroup,
+    deployment: string | undefined,
+    isProcessing: boolean,
+  ): Effect.Effect<void, PartitionError> {
     return Effect.gen({ self: this }, function* () {
       const directory = yield* this.#open
-      yield* group.apply(yield* this.#dependencies.services.programsOf(this.id, directory), deployment)
+      yield* group.apply(yield* this.#dependencies.services.programsOf(this.id, directory), deployment, isProcessing)
     }).pipe(Effect.mapError(toPartitionError))
   }
 

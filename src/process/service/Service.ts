@@ -21,6 +21,8 @@ export type Memory =
       readonly deployment: string | undefined
     }
   | { readonly ended: ExitStatus; readonly deployment: string | undefined }
+  /** Stopped by hand. */
+  | { readonly isHeld: true; readonly deployment: string | undefined }
   | undefined
 
 /** What a predecessor knew. */
@@ -49,9 +51,15 @@ export interface Service {
   /**
    * Starts the program for a deployment (the master's timestamp; undefined when that is unknown), unless it runs,
    * waits for its next try, or is an `etc/run` program that ended by itself for this very deployment. Returns when it
-   * runs, or could not be started.
+   * runs, or could not be started. One that was stopped by hand is started only when `isRelease` says so.
    */
-  readonly start: (deployment: string | undefined) => Effect.Effect<void>
+  readonly start: (deployment: string | undefined, isRelease?: boolean) => Effect.Effect<void>
+  /** Starts it by hand, whatever it waits for; returns when it runs, or could not be started. */
+  readonly startNow: Effect.Effect<void>
+  /** Stops it by hand; returns when nothing of it is left. */
+  readonly hold: Effect.Effect<void>
+  /** To its process group; false when it does not run. */
+  readonly signal: (signal: NodeJS.Signals) => Effect.Effect<boolean>
 }
 
 /** Milliseconds that a killed process may take to end before a stop goes on without it. */
@@ -64,17 +72,22 @@ const shownState: Readonly<Record<ServiceState["_tag"], ShownState>> = {
   Backoff: "backoff",
   Stopping: "stopping",
   Exited: "exited",
+  Held: "stopped",
 }
 
-/** What lies in the queue: the table's events, and for which deployment (the master's timestamp) to start. */
-type Message =
-  | Exclude<ServiceEvent, { readonly _tag: "Start" }>
+/** What somebody waits for: `answer` is done when there is nothing more to wait for. */
+type Request =
   | {
       readonly _tag: "Start"
+      /** The master's timestamp; undefined when that is unknown. */
       readonly deployment: string | undefined
-      /** Done when the program was started, or need not or could not be. */
-      readonly tried: Deferred.Deferred<void>
+      readonly isRelease: boolean
+      readonly answer: Deferred.Deferred<void>
     }
+  | { readonly _tag: "StartNow" | "Hold"; readonly answer: Deferred.Deferred<void> }
+
+/** What lies in the queue. */
+type Message = Exclude<ServiceEvent, { readonly _tag: Request["_tag"] }> | Request
 
 /** Starts a fiber that lives until it is interrupted or done. */
 type Fork = (effect: Effect.Effect<void>) => Fiber.Fiber<void>
@@ -93,6 +106,8 @@ class Supervised implements Service {
   #watcher: Fiber.Fiber<void> | undefined
   #timer: Fiber.Fiber<void> | undefined
   #leaveLog: Effect.Effect<void> = Effect.void
+  /** Those who wait for its end after they stopped it by hand. */
+  #holders: Array<Deferred.Deferred<void>> = []
   #isWanted = true
   #isClosed = false
   #state: ServiceState = initial
@@ -119,14 +134,34 @@ class Supervised implements Service {
       restarts: this.#restarts,
       lastExit: this.#lastExit,
       error: running ? undefined : this.#error,
+      isHeld: this.#state._tag === "Held",
     }
   }
 
-  start(deployment: string | undefined): Effect.Effect<void> {
+  start(deployment: string | undefined, isRelease = true): Effect.Effect<void> {
+    return this.#request((answer) => ({ _tag: "Start", deployment, isRelease, answer }))
+  }
+
+  get startNow(): Effect.Effect<void> {
+    return this.#request((answer) => ({ _tag: "StartNow", answer }))
+  }
+
+  get hold(): Effect.Effect<void> {
+    return this.#request((answer) => ({ _tag: "Hold", answer }))
+  }
+
+  signal(signal: NodeJS.Signals): Effect.Effect<boolean> {
+    return Effect.suspend(() => {
+      const process = this.status.pid === undefined ? undefined : this.#process
+      return process === undefined ? Effect.succeed(false) : Effect.as(process.signal(signal), true)
+    })
+  }
+
+  #request(make: (answer: Deferred.Deferred<void>) => Request): Effect.Effect<void> {
     return Effect.suspend(() => {
       if (this.#isClosed || !this.#isWanted) return Effect.void
-      const tried = Deferred.makeUnsafe<void>()
-      return Effect.andThen(this.#send({ _tag: "Start", deployment, tried }), Deferred.await(tried))
+      const answer = Deferred.makeUnsafe<void>()
+      return Effect.andThen(this.#send(make(answer)), Deferred.await(answer))
     })
   }
 
@@ -138,6 +173,7 @@ class Supervised implements Service {
         this.#lastExit = inheritance.ended
         return this.#step({ _tag: "EndedBefore" })
       }
+      if ("isHeld" in inheritance) return this.#step({ _tag: "HeldBefore" })
       this.#restarts = inheritance.restarts
       return Effect.andThen(this.#watch(inheritance.process), this.#step({ _tag: "Adopted", since: inheritance.since }))
     })
@@ -158,6 +194,8 @@ class Supervised implements Service {
       if (this.#worker !== undefined) yield* Fiber.await(this.#worker)
       if (this.#watcher !== undefined) yield* Fiber.interrupt(this.#watcher)
       yield* Effect.andThen(this.#cancelTimer, this.#leaveLog)
+      for (const message of this.#messages) if ("answer" in message) Deferred.doneUnsafe(message.answer, Effect.void)
+      this.#answerHolders()
     })
   }
 
@@ -186,21 +224,34 @@ class Supervised implements Service {
   #take(message: Message): Effect.Effect<void> {
     return Effect.gen({ self: this }, function* () {
       if (message._tag === "Stop") this.#isWanted = false
-      yield* message._tag === "Start" ? this.#tryStart(message) : this.#step(message)
-      if (this.#isWanted || this.#state._tag !== "Stopped") return
+      yield* "answer" in message ? this.#serve(message) : this.#step(message)
+      const isDown = this.#state._tag === "Stopped" || this.#state._tag === "Held"
+      if (!isDown || (this.#isWanted && this.#holders.length === 0)) return
       // An `etc/run` program may have ended long ago and left children in its group.
       if (this.#process !== undefined) yield* this.#process.end
-      yield* Deferred.succeed(this.#stopped, undefined)
+      this.#answerHolders()
+      if (!this.#isWanted && this.#state._tag === "Stopped") yield* Deferred.succeed(this.#stopped, undefined)
     })
   }
 
-  #tryStart(message: Extract<Message, { readonly _tag: "Start" }>): Effect.Effect<void> {
+  #serve(request: Request): Effect.Effect<void> {
+    if (request._tag === "Hold") {
+      this.#holders.push(request.answer)
+      return this.#step({ _tag: "Hold" })
+    }
     const step = Effect.suspend(() => {
-      if (!this.#isWanted || this.#isDoneFor(message.deployment)) return Effect.void
-      this.#deployment = message.deployment
+      if (!this.#isWanted) return Effect.void
+      if (request._tag !== "Start") return this.#step({ _tag: "StartNow" })
+      if (this.#isDoneFor(request.deployment) || (this.#state._tag === "Held" && !request.isRelease)) return Effect.void
+      this.#deployment = request.deployment
       return this.#step({ _tag: "Start" })
     })
-    return Effect.ensuring(step, Deferred.succeed(message.tried, undefined))
+    return Effect.ensuring(step, Deferred.succeed(request.answer, undefined))
+  }
+
+  #answerHolders(): void {
+    for (const answer of this.#holders) Deferred.doneUnsafe(answer, Effect.void)
+    this.#holders = []
   }
 
   /** Whether it is an `etc/run` program that has ended by itself for this very deployment, or for one unknown. */
@@ -212,8 +263,8 @@ class Supervised implements Service {
     return Effect.gen({ self: this }, function* () {
       if (event._tag === "Ended") this.#lastExit = event.exit
       const [next, actions] = transition(this.spec.kind, this.#state, event)
-      // That an `etc/run` program has done its work is to be known after the agent's end, too.
-      const isDone = this.#state._tag === "Exited" && next._tag === "Stopped"
+      // That an `etc/run` program has done its work, or is stopped by hand, is to be known after the agent's end, too.
+      const isDone = (this.#state._tag === "Exited" || this.#state._tag === "Held") && next._tag === "Stopped"
       this.#state = next
       if (!isDone) yield* guarded(this.#dependencies.remember(this.spec, this.#memory))
       yield* guarded(this.#dependencies.onChange)
@@ -257,7 +308,7 @@ class Supervised implements Service {
       case "CancelRetry":
         return this.#cancelTimer
       case "Terminate":
-        return (this.#process?.terminate ?? Effect.void).pipe(
+        return (this.#process?.signal("SIGTERM") ?? Effect.void).pipe(
           Effect.andThen(this.#later(this.#dependencies.stopTimeout, { _tag: "StopOverdue" })),
         )
       case "Kill":
@@ -276,6 +327,7 @@ class Supervised implements Service {
     if (state._tag === "Running" && process !== undefined) {
       return { process, since: state.since, restarts: this.#restarts, deployment }
     }
+    if (state._tag === "Held") return { isHeld: true, deployment }
     return state._tag === "Exited" && this.#lastExit !== undefined ? { ended: this.#lastExit, deployment } : undefined
   }
 

@@ -11,12 +11,19 @@ export interface ServiceGroup {
   /**
    * Makes the programs those of `specs`, old ones out first. `etc/run` programs that have ended by themselves are
    * started again only for another deployment (the master's timestamp; undefined when that is unknown). Returns when
-   * each was started or could not be.
+   * each was started or could not be. Programs that were stopped by hand are started when `isProcessing` says that this
+   * is a new processing, and stay as they are else.
    */
-  readonly apply: (specs: ReadonlyArray<ServiceSpec>, deployment: string | undefined) => Effect.Effect<void>
+  readonly apply: (
+    specs: ReadonlyArray<ServiceSpec>,
+    deployment: string | undefined,
+    isProcessing?: boolean,
+  ) => Effect.Effect<void>
   /** Stops everything and returns when nothing is left. */
   readonly stopAll: Effect.Effect<void>
   readonly status: () => ReadonlyArray<ServiceStatus>
+  /** The program of that name, for an operator's hand; safe beside everything else. */
+  readonly program: (name: string) => Pick<Service, "startNow" | "hold" | "signal" | "status"> | undefined
 }
 
 export interface GroupOptions {
@@ -99,12 +106,16 @@ export const makeServiceGroup = Effect.fnUntraced(function* (options: GroupOptio
       Effect.andThen(Effect.suspend(() => (options.dependencies.isLeaving() ? Effect.void : options.endRest))),
     )
 
-  const apply = Effect.fnUntraced(function* (specs: ReadonlyArray<ServiceSpec>, deployment: string | undefined) {
+  const apply = Effect.fnUntraced(function* (
+    specs: ReadonlyArray<ServiceSpec>,
+    deployment: string | undefined,
+    isProcessing = true,
+  ) {
     const current = new Map([...members].map(([name, member]) => [name, member.service.spec]))
     const { stop: old, start } = difference(current, specs)
     yield* Effect.forEach(old, (name) => Effect.uninterruptible(drop(name)), { concurrency: "unbounded" })
     const kept = [...members.values()].map(({ service }) => service)
-    yield* Effect.forEach(kept, (service) => service.start(deployment), { concurrency: startsAtOnce })
+    yield* Effect.forEach(kept, (service) => service.start(deployment, isProcessing), { concurrency: startsAtOnce })
     // Interruptible between two: a stop does not wait for hundreds of starts.
     yield* Effect.forEach(start, (spec) => Effect.uninterruptible(startNew(spec, deployment)), {
       concurrency: startsAtOnce,
@@ -117,6 +128,7 @@ export const makeServiceGroup = Effect.fnUntraced(function* (options: GroupOptio
     apply,
     stopAll: Effect.uninterruptible(endAll(drop)),
     status: () => [...members.values()].map((member) => member.service.status),
+    program: (name) => members.get(name)?.service,
   }
   return group
 })

@@ -10,17 +10,26 @@ export type ServiceState =
   | { readonly _tag: "Running"; readonly failures: number; readonly since: number }
   /** Ended by itself; starts again when its delay is over. */
   | { readonly _tag: "Backoff"; readonly failures: number }
-  | { readonly _tag: "Stopping" }
+  /** `isByHand`: an operator stops it, not the supervision. */
+  | { readonly _tag: "Stopping"; readonly isByHand: boolean }
   /** An `etc/run` program that ended by itself: not started again for this deployment. */
   | { readonly _tag: "Exited" }
+  /** Stopped by hand, until the next processing or a start by hand. */
+  | { readonly _tag: "Held" }
 
 export type ServiceEvent =
   | { readonly _tag: "Start" }
+  /** By hand: at once, whatever it waits for. */
+  | { readonly _tag: "StartNow" }
   | { readonly _tag: "Stop" }
+  /** Stop, by hand. */
+  | { readonly _tag: "Hold" }
   /** An earlier agent's process runs on. */
   | { readonly _tag: "Adopted"; readonly since: number }
   /** An `etc/run` program ended by itself under an earlier agent. */
   | { readonly _tag: "EndedBefore" }
+  /** It was stopped by hand under an earlier agent. */
+  | { readonly _tag: "HeldBefore" }
   | { readonly _tag: "Spawned"; readonly at: number }
   | { readonly _tag: "SpawnFailed" }
   | { readonly _tag: "Ended"; readonly at: number; readonly exit: ExitStatus }
@@ -43,6 +52,7 @@ export type ServiceAction =
 export type Transition = readonly [ServiceState, ReadonlyArray<ServiceAction>]
 
 export const initial: ServiceState = { _tag: "Stopped" }
+const held: ServiceState = { _tag: "Held" }
 
 const stay = (state: ServiceState): Transition => [state, []]
 
@@ -56,32 +66,29 @@ export const transition = (kind: ServiceKind, state: ServiceState, event: Servic
   switch (state._tag) {
     case "Stopped":
     case "Exited":
+    case "Held":
       return whileDown(state, event)
     case "Starting":
       return whileStarting(kind, state, event)
     case "Running":
       return whileRunning(kind, state, event)
     case "Backoff":
-      return event._tag === "RetryDue"
-        ? [{ _tag: "Starting", failures: state.failures }, [{ _tag: "Spawn" }]]
-        : event._tag === "Stop"
-          ? [initial, [{ _tag: "CancelRetry" }]]
-          : stay(state)
+      return whileWaiting(state, event)
     case "Stopping":
-      return event._tag === "Ended" || event._tag === "Abandoned"
-        ? stay(initial)
-        : event._tag === "StopOverdue"
-          ? [state, [{ _tag: "Kill" }]]
-          : stay(state)
+      return whileStopping(state, event)
   }
 }
 
 const whileDown = (state: ServiceState, event: ServiceEvent): Transition => {
   switch (event._tag) {
     case "Start":
+    case "StartNow":
       return [{ _tag: "Starting", failures: 0 }, [{ _tag: "Spawn" }]]
     case "Stop":
       return stay(initial)
+    case "Hold":
+    case "HeldBefore":
+      return stay(held)
     case "Adopted":
       return stay({ _tag: "Running", failures: 0, since: event.since })
     case "EndedBefore":
@@ -116,7 +123,39 @@ const whileRunning = (
     case "Ended":
       return afterFailure(kind, countFailure(restartPolicy, state.failures, event.at - state.since))
     case "Stop":
-      return [{ _tag: "Stopping" }, [{ _tag: "Terminate" }]]
+    case "Hold":
+      return [{ _tag: "Stopping", isByHand: event._tag === "Hold" }, [{ _tag: "Terminate" }]]
+    default:
+      return stay(state)
+  }
+}
+
+const whileWaiting = (state: ServiceState & { _tag: "Backoff" }, event: ServiceEvent): Transition => {
+  switch (event._tag) {
+    case "RetryDue":
+      return [{ _tag: "Starting", failures: state.failures }, [{ _tag: "Spawn" }]]
+    case "StartNow":
+      return [{ _tag: "Starting", failures: state.failures }, [{ _tag: "CancelRetry" }, { _tag: "Spawn" }]]
+    case "Stop":
+      return [initial, [{ _tag: "CancelRetry" }]]
+    case "Hold":
+      return [held, [{ _tag: "CancelRetry" }]]
+    default:
+      return stay(state)
+  }
+}
+
+const whileStopping = (state: ServiceState & { _tag: "Stopping" }, event: ServiceEvent): Transition => {
+  switch (event._tag) {
+    case "Ended":
+    case "Abandoned":
+      return stay(state.isByHand ? held : initial)
+    case "StopOverdue":
+      return [state, [{ _tag: "Kill" }]]
+    case "Stop":
+    case "Hold":
+      // The newer wish decides what it is afterwards.
+      return stay({ _tag: "Stopping", isByHand: event._tag === "Hold" })
     default:
       return stay(state)
   }

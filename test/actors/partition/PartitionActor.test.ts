@@ -74,9 +74,11 @@ class ScriptedServices {
                 ),
               stopAll: Effect.uninterruptible(stopAll),
               status: () => [],
+              program: () => undefined,
             },
           )
         },
+        groups: new Map(),
         programsOf: () => this.listings.call(undefined),
       }),
     )

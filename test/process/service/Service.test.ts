@@ -74,6 +74,7 @@ describe("start", () => {
         restarts: 0,
         lastExit: undefined,
         error: undefined,
+        isHeld: false,
       })
       yield* stop
     }),
@@ -321,11 +322,11 @@ describe("stop", () => {
       yield* process.terminated
       yield* until("stopping")
       yield* TestClock.adjust(stopTimeout - 1)
-      expect([service.status.state, service.status.pid, process.signals]).toStrictEqual(["stopping", 1000, ["TERM"]])
+      expect([service.status.state, service.status.pid, process.signals]).toStrictEqual(["stopping", 1000, ["SIGTERM"]])
       expect(stopping.pollUnsafe()).toBeUndefined()
       yield* process.ends(exited(0))
       yield* Fiber.join(stopping)
-      expect([service.status.state, process.signals]).toStrictEqual(["stopped", ["TERM"]])
+      expect([service.status.state, process.signals]).toStrictEqual(["stopped", ["SIGTERM"]])
     }),
   )
 
@@ -343,7 +344,7 @@ describe("stop", () => {
       expect([service.status.state, service.status.lastExit, process.signals]).toStrictEqual([
         "stopped",
         signaled("SIGKILL"),
-        ["TERM", "KILL"],
+        ["SIGTERM", "SIGKILL"],
       ])
     }),
   )
@@ -410,6 +411,126 @@ describe("stop", () => {
       yield* service.start("1")
       yield* settle
       expect([service.status.state, spawner.living]).toStrictEqual(["stopped", []])
+    }),
+  )
+})
+
+describe("by hand", () => {
+  it.effect("a stop holds until the next processing, and survives a start that is none", () =>
+    Effect.gen(function* () {
+      const { service, spawner, stop, told } = yield* supervised()
+      yield* service.start("1")
+      yield* spawner.next
+      yield* service.hold
+      expect(service.status).toMatchObject({ state: "stopped", isHeld: true, pid: undefined })
+      expect([spawner.living, told.alarms]).toStrictEqual([[], 0])
+      yield* service.start("1", false)
+      expect(service.status.isHeld).toBe(true)
+      yield* service.start("1")
+      expect(service.status).toMatchObject({ state: "running", isHeld: false })
+      yield* stop
+    }),
+  )
+
+  it.effect("a stop kills after the grace time, and returns when nothing is left", () =>
+    Effect.gen(function* () {
+      const { service, spawner, stop } = yield* supervised()
+      spawner.disobey()
+      yield* service.start("1")
+      const process = yield* spawner.next
+      const holding = yield* Effect.forkChild(service.hold)
+      yield* process.terminated
+      yield* settle
+      expect(holding.pollUnsafe()).toBeUndefined()
+      yield* TestClock.adjust(stopTimeout)
+      yield* Fiber.join(holding)
+      expect([process.isAlive, service.status.isHeld]).toStrictEqual([false, true])
+      yield* stop
+    }),
+  )
+
+  it.effect("a start does not wait for the next try, and starts again what has done its work", () =>
+    Effect.gen(function* () {
+      const { service, spawner, until, stop } = yield* supervised()
+      spawner.refuse("a", "b", "c")
+      yield* service.start("1")
+      yield* until("backoff")
+      yield* settle
+      yield* service.startNow
+      expect(service.status).toMatchObject({ state: "backoff", error: "c" })
+      yield* service.startNow
+      expect(service.status.state).toBe("running")
+      yield* stop
+      const once = yield* supervised(program("once", { kind: "run" }))
+      yield* once.service.start("1")
+      yield* (yield* once.spawner.next).ends(exited(0))
+      yield* once.until("exited")
+      yield* once.service.start("1")
+      expect(once.service.status.state).toBe("exited")
+      yield* once.service.startNow
+      expect(once.service.status.state).toBe("running")
+      yield* once.stop
+    }),
+  )
+
+  it.effect("a signal reaches what runs, and says when nothing does", () =>
+    Effect.gen(function* () {
+      const { service, spawner, stop } = yield* supervised()
+      expect(yield* service.signal("SIGHUP")).toBe(false)
+      yield* service.start("1")
+      const process = yield* spawner.next
+      expect(yield* service.signal("SIGHUP")).toBe(true)
+      expect(process.signals).toStrictEqual(["SIGHUP"])
+      yield* stop
+    }),
+  )
+
+  it.effect("a stop is known to the next agent, also after an orderly end of this one", () =>
+    Effect.gen(function* () {
+      const remembered: Array<unknown> = []
+      const { service, stop } = yield* supervised(program("web-on-watch"), {
+        remember: (_, memory) => Effect.sync(() => void remembered.push(memory)),
+      })
+      yield* service.start("1")
+      yield* service.hold
+      yield* stop
+      expect(remembered.at(-1)).toStrictEqual({ isHeld: true, deployment: "1" })
+      const next = yield* Effect.scoped(
+        Effect.gen(function* () {
+          const spawner = new ScriptedSpawner()
+          const inherited = yield* makeService(
+            program("web-on-watch"),
+            {
+              spawn: () => spawner.spawn(commandOf(program("web-on-watch"))),
+              stopTimeout,
+              onChange: Effect.void,
+              onAlarm: () => Effect.void,
+              remember: () => Effect.void,
+              keepLog: () => Effect.succeed(Effect.void),
+              isLeaving: () => false,
+            },
+            { isHeld: true, deployment: "1" },
+          )
+          yield* inherited.start("1", false)
+          return inherited.status
+        }),
+      )
+      expect(next).toMatchObject({ state: "stopped", isHeld: true })
+    }),
+  )
+
+  it.effect("whoever waits is answered when the supervision ends", () =>
+    Effect.gen(function* () {
+      const { service, spawner, stop } = yield* supervised()
+      yield* service.start("1")
+      yield* spawner.next
+      const waiting = yield* Effect.forkChild(
+        Effect.all([service.hold, service.startNow, service.hold], { concurrency: "unbounded" }),
+      )
+      yield* stop
+      yield* Fiber.join(waiting)
+      yield* Effect.all([service.hold, service.startNow])
+      expect(spawner.living).toStrictEqual([])
     }),
   )
 })

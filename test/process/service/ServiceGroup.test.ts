@@ -156,9 +156,9 @@ describe("the end", () => {
       yield* TestClock.adjust(10_000)
       yield* Fiber.join(stopping)
       expect(all.map(({ signals }) => signals)).toStrictEqual([
-        ["TERM", "KILL"],
-        ["TERM", "KILL"],
-        ["TERM", "KILL"],
+        ["SIGTERM", "SIGKILL"],
+        ["SIGTERM", "SIGKILL"],
+        ["SIGTERM", "SIGKILL"],
       ])
       expect(group.status()).toStrictEqual([])
     }),

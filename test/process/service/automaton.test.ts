@@ -14,11 +14,16 @@ const stopped: ServiceState = { _tag: "Stopped" }
 const starting: ServiceState = { _tag: "Starting", failures: 2 }
 const running: ServiceState = { _tag: "Running", failures: 2, since: 1000 }
 const backoff: ServiceState = { _tag: "Backoff", failures: 2 }
-const stopping: ServiceState = { _tag: "Stopping" }
+const stopping: ServiceState = { _tag: "Stopping", isByHand: false }
+const holding: ServiceState = { _tag: "Stopping", isByHand: true }
+const held: ServiceState = { _tag: "Held" }
 const exitedState: ServiceState = { _tag: "Exited" }
 
 const start: ServiceEvent = { _tag: "Start" }
+const startNow: ServiceEvent = { _tag: "StartNow" }
 const stop: ServiceEvent = { _tag: "Stop" }
+const hold: ServiceEvent = { _tag: "Hold" }
+const heldBefore: ServiceEvent = { _tag: "HeldBefore" }
 const spawned: ServiceEvent = { _tag: "Spawned", at: 5000 }
 const spawnFailed: ServiceEvent = { _tag: "SpawnFailed" }
 const endedSoon: ServiceEvent = { _tag: "Ended", at: 10_999, exit: exited(0) }
@@ -31,6 +36,9 @@ const abandoned: ServiceEvent = { _tag: "Abandoned" }
 const events = [
   abandoned,
   start,
+  startNow,
+  hold,
+  heldBefore,
   adopted,
   endedBefore,
   stop,
@@ -46,11 +54,34 @@ const spawn: ServiceAction = { _tag: "Spawn" }
 const alarm: ServiceAction = { _tag: "Alarm" }
 const retry = (delay: number): ServiceAction => ({ _tag: "Retry", delay })
 
+type Edge = readonly [ServiceState, ServiceEvent, ServiceState, ...ReadonlyArray<ServiceAction>]
+
+/** What an operator's hand does is the same for both kinds. */
+const byHand: ReadonlyArray<Edge> = [
+  [held, start, { _tag: "Starting", failures: 0 }, spawn],
+  [stopped, startNow, { _tag: "Starting", failures: 0 }, spawn],
+  [exitedState, startNow, { _tag: "Starting", failures: 0 }, spawn],
+  [held, startNow, { _tag: "Starting", failures: 0 }, spawn],
+  [stopped, hold, held],
+  [exitedState, hold, held],
+  [stopped, heldBefore, held],
+  [exitedState, heldBefore, held],
+  [held, stop, stopped],
+  [held, adopted, { _tag: "Running", failures: 0, since: 3000 }],
+  [held, endedBefore, exitedState],
+  [running, hold, holding, { _tag: "Terminate" }],
+  [backoff, startNow, { _tag: "Starting", failures: 2 }, { _tag: "CancelRetry" }, spawn],
+  [backoff, hold, held, { _tag: "CancelRetry" }],
+  [stopping, hold, holding],
+  [holding, stop, stopping],
+  [holding, endedSoon, held],
+  [holding, endedLate, held],
+  [holding, abandoned, held],
+  [holding, stopOverdue, holding, { _tag: "Kill" }],
+]
+
 /** The edges that lead somewhere or do something; every other pair of state and event leaves all as it is. */
-const edges: Record<
-  ServiceKind,
-  ReadonlyArray<readonly [ServiceState, ServiceEvent, ServiceState, ...ReadonlyArray<ServiceAction>]>
-> = {
+const edges: Record<ServiceKind, ReadonlyArray<Edge>> = {
   service: [
     [stopped, start, { _tag: "Starting", failures: 0 }, spawn],
     [exitedState, start, { _tag: "Starting", failures: 0 }, spawn],
@@ -69,6 +100,7 @@ const edges: Record<
     [stopping, abandoned, stopped],
     [stopping, endedLate, stopped],
     [stopping, stopOverdue, stopping, { _tag: "Kill" }],
+    ...byHand,
   ],
   run: [
     [stopped, start, { _tag: "Starting", failures: 0 }, spawn],
@@ -88,17 +120,19 @@ const edges: Record<
     [stopping, abandoned, stopped],
     [stopping, endedLate, stopped],
     [stopping, stopOverdue, stopping, { _tag: "Kill" }],
+    ...byHand,
   ],
 }
 
+const named = (state: ServiceState) => (state === holding ? "Stopping by hand" : state._tag)
 const shown = (event: ServiceEvent) => (event === endedSoon ? "Ended soon" : event._tag)
 
 describe.each(["service", "run"] as const)("%s", (kind) => {
-  for (const state of [stopped, starting, running, backoff, stopping, exitedState]) {
+  for (const state of [stopped, starting, running, backoff, stopping, holding, exitedState, held]) {
     for (const event of events) {
       const edge = edges[kind].find(([from, on]) => from === state && on === event)
       const [, , to = state, ...actions] = edge ?? []
-      it(`${state._tag} × ${shown(event)} → ${to._tag} [${actions.map(({ _tag }) => _tag).join(", ")}]`, () => {
+      it(`${named(state)} × ${shown(event)} → ${to._tag} [${actions.map(({ _tag }) => _tag).join(", ")}]`, () => {
         expect(transition(kind, state, event)).toStrictEqual([to, actions])
       })
     }
