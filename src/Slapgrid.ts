@@ -23,6 +23,7 @@ import { LogKeepers } from "./process/logs/LogKeeper.ts"
 import { PartitionServices } from "./process/PartitionServices.ts"
 import { ServiceCommands } from "./process/ServiceCommands.ts"
 import { Spawner } from "./process/Spawner.ts"
+import { Bangs } from "./report/Bangs.ts"
 import { Outbox } from "./report/Outbox.ts"
 import { StatusBoard } from "./report/StatusBoard.ts"
 import { version } from "./version.ts"
@@ -43,6 +44,7 @@ const layerWithMaster = (config: NodeConfigShape) => {
     Layer.provide([actors, ServiceCommands.layer]),
     Layer.provide(PartitionServices.layer),
     Layer.provide(builds),
+    Layer.provide(Bangs.layer),
     Layer.provideMerge(Outbox.layer),
     Layer.provideMerge(StatusBoard.layer),
     Layer.provide(machine),

@@ -3,6 +3,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { unknownExit } from "../domain/ExitStatus.ts"
 import type { PartitionId } from "../domain/ids.ts"
 import type { ServiceSpec } from "../domain/ServiceSpec.ts"
 import { AdoptedProcesses } from "./AdoptedProcesses.ts"
@@ -48,8 +49,12 @@ export class Inheritances extends Context.Service<
             const { restarts, since } = record
             return [{ spec, inheritance: { process: adopt(record), since, restarts, deployment } }]
           }
-          table.remove(spec.partition, spec.name)
-          return []
+          if (standing === "Elsewhere") {
+            table.remove(spec.partition, spec.name)
+            return []
+          }
+          const { restarts } = record
+          return [{ spec, inheritance: { died: unknownExit, restarts, deployment } }]
         })
       }
 

@@ -17,6 +17,7 @@ import { Departure } from "./Departure.ts"
 import { Inheritances } from "./Inheritances.ts"
 import { LogKeepers } from "./logs/LogKeeper.ts"
 import { makeServiceGroup, type ServiceGroup } from "./service/ServiceGroup.ts"
+import type { ServiceDependencies } from "./service/Service.ts"
 import { programEnvironment, programFolders, programLog, programs } from "./service/programs.ts"
 import type { ServiceProcess } from "./ServiceProcess.ts"
 import { Spawner } from "./Spawner.ts"
@@ -25,7 +26,7 @@ export interface GroupOptions {
   readonly id: PartitionId
   readonly onChange: Effect.Effect<void>
   /** A watched program ended by itself. */
-  readonly onAlarm: (spec: ServiceSpec) => Effect.Effect<void>
+  readonly onAlarm: ServiceDependencies["onAlarm"]
 }
 
 /** More would only share the processors. */

@@ -19,6 +19,7 @@ import { spawn } from "node:child_process"
 import { readFileSync, writeFileSync } from "node:fs"
 import { isAlive } from "../support/processes.ts"
 import { type Program, runToEnd } from "../support/Program.ts"
+import { named } from "../support/ScriptedMaster.ts"
 import { makeScriptedTestMaster, type ScriptedTestMaster } from "../support/TestMaster.ts"
 import { makeNode, type TestNode, type TestPartition } from "../support/TestNode.ts"
 import { awaitFile, eventually } from "../support/waiting.ts"
@@ -164,6 +165,37 @@ layer(Node.layer, live)("services", (it) => {
       assert.deepStrictEqual(node.starts(partition, "once"), [once])
       yield* node.run("finite", { greeting: "again" })
       yield* node.awaitStart(partition, "once", 2)
+    }),
+  )
+
+  it.effect("that died meanwhile are started again, and the master hears of it, also from a second successor", () =>
+    Effect.gen(function* () {
+      const node = yield* Node
+      const { scripted } = node.master
+      const partition = node.partition("slappart0")
+      const first = yield* node.startAgent
+      const [web, , once] = yield* running(node, partition)
+      yield* kill(first)
+      process.kill(web, "SIGKILL")
+      process.kill(once, "SIGKILL")
+      const away = yield* scripted.inject("softwareInstanceBang", { _tag: "Reset" })
+      const second = yield* node.startAgent
+      yield* node.awaitStart(partition, "web", node.starts(partition, "web").length + 1)
+      // A one-shot that is over is not started again for the same deployment.
+      const services = yield* servicesOf(node, partition)
+      assert.strictEqual(services.find(({ name }) => name === "once")?.state, "exited")
+      yield* eventually(
+        "a bang that does not arrive",
+        Effect.map(away.hits, (hits) => (hits > 0 ? true : undefined)),
+      )
+      const after = (yield* scripted.calls).length - 1
+      yield* kill(second)
+      yield* away.clear
+      yield* node.startAgent
+      const bang = yield* scripted.awaitCall(named("softwareInstanceBang"), { after })
+      assert.strictEqual(bang.form["message"], "web-on-watch process in partition slappart0 encountered a problem")
+      yield* node.run("steady", { greeting: "another deployment" })
+      yield* running(node, partition)
     }),
   )
 

@@ -18,6 +18,7 @@ import { processors } from "../../files/machine.ts"
 import { MasterClient } from "../../master/MasterClient.ts"
 import { PartitionServices } from "../../process/PartitionServices.ts"
 import type { ServiceGroup } from "../../process/service/ServiceGroup.ts"
+import { Bangs } from "../../report/Bangs.ts"
 import { Outbox } from "../../report/Outbox.ts"
 import { StatusBoard } from "../../report/StatusBoard.ts"
 import { type Actor, type Mailbox, makeActor, nextWish } from "../Actor.ts"
@@ -46,6 +47,7 @@ export class PartitionActors extends Context.Service<
       const services = yield* PartitionServices
       const board = yield* StatusBoard
       const outbox = yield* Outbox
+      const bangs = yield* Bangs
       const dependencies = { config, services, client: yield* MasterClient, builder: yield* InstanceBuild }
       // Buildouts are bound by the processor: more at once would only share it.
       const turn = yield* Semaphore.make(processors())
@@ -54,12 +56,11 @@ export class PartitionActors extends Context.Service<
       const make = Effect.fnUntraced(function* (id: PartitionId) {
         const work = new PartitionWork(id, dependencies)
         const view = new PartitionView(id, board)
-        const deployment: Deployment = { timestamp: undefined }
-        const onAlarm = (spec: ServiceSpec) => bang(work, outbox, spec, deployment)
+        const onAlarm = (spec: ServiceSpec, deployment: string | undefined) => bang(work, bangs, spec, deployment)
         const group = yield* services.group({ id, onChange: view.refresh, onAlarm })
         view.watch(group.status)
         const completion = yield* FiberHandle.make<void>()
-        const supervision = new Supervision({ work, view, group, outbox, turn, periods, completion, deployment })
+        const supervision = new Supervision({ work, view, group, outbox, turn, periods, completion, bangs })
         return yield* makeActor(`partition ${id}`, supervision.follow)
       })
       return PartitionActors.of({ make })
@@ -70,14 +71,14 @@ export class PartitionActors extends Context.Service<
 /** A watched program ended by itself: the master hears of it once for each deployment. */
 const bang = Effect.fnUntraced(function* (
   work: PartitionWork,
-  outbox: Outbox["Service"],
+  bangs: Bangs["Service"],
   spec: ServiceSpec,
-  { timestamp }: Deployment,
+  // As the reference has it where the master gives no timestamp.
+  deployment = "0",
 ) {
   yield* Effect.logWarning(`${fullName(spec)} ended or could not be started; it is tried again`)
-  if (!(yield* work.claimBang(timestamp))) return
   const message = `${spec.name} process in partition ${work.id} encountered a problem`
-  yield* outbox.offer({ _tag: "Bang", id: work.id, message })
+  if (yield* bangs.ring({ id: work.id, deployment, message })) yield* work.markBang(deployment)
 })
 
 const markProcessed = (work: PartitionWork, timestamp: string): Effect.Effect<void> =>
@@ -99,17 +100,12 @@ export const inTurn = <A, E>(turn: Semaphore.Semaphore, work: Effect.Effect<A, E
     )
   })
 
-/** The last processing of this agent; `.timestamp` says it only once the master knows. */
-interface Deployment {
-  timestamp: string | undefined
-}
-
 interface Parts {
-  readonly deployment: Deployment
   readonly work: PartitionWork
   readonly view: PartitionView
   readonly group: ServiceGroup
   readonly outbox: Outbox["Service"]
+  readonly bangs: Bangs["Service"]
   readonly turn: Semaphore.Semaphore
   readonly periods: Periods
   /** The fiber that waits for the master to know of a processing. */
@@ -189,7 +185,7 @@ class Supervision {
   }
 
   #process(wish: PartitionWish, reason: string): Effect.Effect<PartitionMemory, PartitionError> {
-    const { completion, deployment, group, outbox, turn, view, work } = this.#parts
+    const { completion, group, outbox, turn, view, work } = this.#parts
     const { id, requested, timestamp } = wish.partition
     return Effect.gen(function* () {
       yield* view.show("installing")
@@ -198,7 +194,6 @@ class Supervision {
       // Stopped in any case and at once, whatever becomes of the installation and of the wait for it.
       if (requested === "stopped") yield* group.stopAll
       yield* inTurn(turn, work.install(wish.partition, reason))
-      deployment.timestamp = timestamp
       if (requested === "started") yield* work.start(group, timestamp, true)
       yield* Effect.logInfo(`${id} is ${requested}`)
       yield* view.show(requested)
@@ -214,7 +209,7 @@ class Supervision {
   }
 
   #destroy(wish: PartitionWish, memory: PartitionMemory): Effect.Effect<PartitionMemory, PartitionError> {
-    const { completion, group, outbox, view, work } = this.#parts
+    const { bangs, completion, group, outbox, view, work } = this.#parts
     const { id } = wish.partition
     return Effect.gen(function* () {
       yield* FiberHandle.clear(completion)
@@ -234,6 +229,7 @@ class Supervision {
         }
         return { ...memory, enforced: "destroyed", hold }
       }
+      yield* bangs.forget(id)
       yield* Effect.logInfo(`${id} is destroyed`)
       yield* view.show("destroyed")
       yield* outbox.offer({ _tag: "Partition", id, state: "destroyed" })
@@ -242,10 +238,11 @@ class Supervision {
   }
 
   #free(wish: PartitionWish): Effect.Effect<PartitionMemory> {
-    const { completion, group, view, work } = this.#parts
+    const { bangs, completion, group, view, work } = this.#parts
     return Effect.gen(function* () {
       yield* FiberHandle.clear(completion)
       yield* group.stopAll
+      yield* bangs.forget(work.id)
       yield* Effect.catch(work.free, (error) => Effect.logWarning(error.message))
       yield* view.show("free")
       return remember(wish, yield* Clock.currentTimeMillis)

@@ -181,20 +181,11 @@ export class PartitionWork {
     }).pipe(Effect.mapError(toPartitionError))
   }
 
-  /**
-   * Whether a watched program's death has to be told: once for each successful deployment. Remembers that it was.
-   * `timestamp` is the deployment's; undefined when only the partition's own file tells.
-   */
-  claimBang(timestamp: string | undefined): Effect.Effect<boolean> {
+  /** Leaves for which deployment a bang was sent where the reference keeps it. Only for its sake: anybody can write it. */
+  markBang(deployment: string): Effect.Effect<void> {
     return Effect.gen({ self: this }, function* () {
       const directory = yield* this.#open
-      const deployment = timestamp ?? (yield* directory.readIfPresent(timestampFile, 10_000)) ?? "0"
-      if ((yield* directory.readIfPresent(bangFile, 10_000)) === deployment) return false
       yield* directory.write(bangFile, deployment, { mode: 0o644, owner: directory.owner })
-      return true
-    }).pipe(
-      // Better one bang too many than a silent death.
-      Effect.orElseSucceed(() => true),
-    )
+    }).pipe(Effect.ignore)
   }
 }

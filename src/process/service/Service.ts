@@ -25,8 +25,10 @@ export type Memory =
   | { readonly isHeld: true; readonly deployment: string | undefined }
   | undefined
 
-/** What a predecessor knew. */
-export type Inheritance = Exclude<Memory, undefined>
+/** What a predecessor knew, or what is left of it: a process that ended meanwhile. */
+export type Inheritance =
+  | Exclude<Memory, undefined>
+  | { readonly died: ExitStatus; readonly restarts: number; readonly deployment: string | undefined }
 
 /** What the programs of one group have in common. */
 export interface ServiceDependencies {
@@ -35,8 +37,11 @@ export interface ServiceDependencies {
   readonly stopTimeout: number
   /** Called after every change. */
   readonly onChange: Effect.Effect<void>
-  /** Called when a watched program ended by itself. */
-  readonly onAlarm: (spec: ServiceSpec) => Effect.Effect<void>
+  /**
+   * Called when a watched program ended by itself, after the first try to start it again; with the deployment it was
+   * started for.
+   */
+  readonly onAlarm: (spec: ServiceSpec, deployment: string | undefined) => Effect.Effect<void>
   /** Called whenever a successor would have to know something else. */
   readonly remember: (spec: ServiceSpec, memory: Memory) => Effect.Effect<void>
   /** Keeps the log of a process bounded; gives what ends that. */
@@ -108,6 +113,8 @@ class Supervised implements Service {
   #leaveLog: Effect.Effect<void> = Effect.void
   /** Those who wait for its end after they stopped it by hand. */
   #holders: Array<Deferred.Deferred<void>> = []
+  /** Its death is to be told. */
+  #isAlarmed = false
   #isWanted = true
   #isClosed = false
   #state: ServiceState = initial
@@ -175,6 +182,10 @@ class Supervised implements Service {
       }
       if ("isHeld" in inheritance) return this.#step({ _tag: "HeldBefore" })
       this.#restarts = inheritance.restarts
+      if ("died" in inheritance) {
+        this.#lastExit = inheritance.died
+        return Effect.andThen(this.#step({ _tag: "DiedBefore" }), this.#tellAlarm)
+      }
       return Effect.andThen(this.#watch(inheritance.process), this.#step({ _tag: "Adopted", since: inheritance.since }))
     })
   }
@@ -225,6 +236,7 @@ class Supervised implements Service {
     return Effect.gen({ self: this }, function* () {
       if (message._tag === "Stop") this.#isWanted = false
       yield* "answer" in message ? this.#serve(message) : this.#step(message)
+      yield* this.#tellAlarm
       const isDown = this.#state._tag === "Stopped" || this.#state._tag === "Held"
       if (!isDown || (this.#isWanted && this.#holders.length === 0)) return
       // An `etc/run` program may have ended long ago and left children in its group.
@@ -247,6 +259,21 @@ class Supervised implements Service {
       return this.#step({ _tag: "Start" })
     })
     return Effect.ensuring(step, Deferred.succeed(request.answer, undefined))
+  }
+
+  /** Not before it was tried to start it again: telling can take longer than that. */
+  get #tellAlarm(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const isDue = this.#isAlarmed && !this.#isRetryDue
+      if (!isDue) return Effect.void
+      this.#isAlarmed = false
+      return guarded(this.#dependencies.onAlarm(this.spec, this.#deployment))
+    })
+  }
+
+  /** Whether the next try is a matter of no time. */
+  get #isRetryDue(): boolean {
+    return this.#state._tag === "Starting" || (this.#state._tag === "Backoff" && this.#state.failures === 1)
   }
 
   #answerHolders(): void {
@@ -316,7 +343,7 @@ class Supervised implements Service {
           Effect.andThen(this.#later(abandonAfter, { _tag: "Abandoned" })),
         )
       case "Alarm":
-        return guarded(this.#dependencies.onAlarm(this.spec))
+        return Effect.sync(() => void (this.#isAlarmed = true))
     }
   }
 
@@ -324,8 +351,10 @@ class Supervised implements Service {
     const state = this.#state
     const deployment = this.#deployment
     const process = this.#process
-    if (state._tag === "Running" && process !== undefined) {
-      return { process, since: state.since, restarts: this.#restarts, deployment }
+    // One that has just died, too: should the agent end before it runs again, its successor has to know.
+    if ((state._tag === "Running" || state._tag === "Backoff") && process !== undefined) {
+      const since = state._tag === "Running" ? state.since : 0
+      return { process, since, restarts: this.#restarts, deployment }
     }
     if (state._tag === "Held") return { isHeld: true, deployment }
     return state._tag === "Exited" && this.#lastExit !== undefined ? { ended: this.#lastExit, deployment } : undefined

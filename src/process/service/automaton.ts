@@ -28,6 +28,8 @@ export type ServiceEvent =
   | { readonly _tag: "Adopted"; readonly since: number }
   /** An `etc/run` program ended by itself under an earlier agent. */
   | { readonly _tag: "EndedBefore" }
+  /** It should run, and ended while no agent was there. */
+  | { readonly _tag: "DiedBefore" }
   /** It was stopped by hand under an earlier agent. */
   | { readonly _tag: "HeldBefore" }
   | { readonly _tag: "Spawned"; readonly at: number }
@@ -67,7 +69,7 @@ export const transition = (kind: ServiceKind, state: ServiceState, event: Servic
     case "Stopped":
     case "Exited":
     case "Held":
-      return whileDown(state, event)
+      return whileDown(kind, state, event)
     case "Starting":
       return whileStarting(kind, state, event)
     case "Running":
@@ -79,7 +81,7 @@ export const transition = (kind: ServiceKind, state: ServiceState, event: Servic
   }
 }
 
-const whileDown = (state: ServiceState, event: ServiceEvent): Transition => {
+const whileDown = (kind: ServiceKind, state: ServiceState, event: ServiceEvent): Transition => {
   switch (event._tag) {
     case "Start":
     case "StartNow":
@@ -93,6 +95,8 @@ const whileDown = (state: ServiceState, event: ServiceEvent): Transition => {
       return stay({ _tag: "Running", failures: 0, since: event.since })
     case "EndedBefore":
       return stay({ _tag: "Exited" })
+    case "DiedBefore":
+      return afterFailure(kind, 1)
     default:
       return stay(state)
   }

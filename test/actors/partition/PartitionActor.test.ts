@@ -21,6 +21,7 @@ import type { DesiredPartition } from "../../../src/domain/DesiredState.ts"
 import type { ServiceSpec } from "../../../src/domain/ServiceSpec.ts"
 import { FileError } from "../../../src/files/FileError.ts"
 import { type GroupOptions, PartitionServices } from "../../../src/process/PartitionServices.ts"
+import { Bangs } from "../../../src/report/Bangs.ts"
 import { StatusBoard } from "../../../src/report/StatusBoard.ts"
 import { Calls, settle } from "../../support/Calls.ts"
 import { desiredPartition, nodeConfig, program, slappart0 } from "../../support/facts.ts"
@@ -98,6 +99,21 @@ interface Options {
   readonly maximumPeriodicity?: number
 }
 
+class ScriptedBangs {
+  readonly rung: Array<{ readonly id: string; readonly deployment: string; readonly message: string }> = []
+  readonly forgotten: Array<string> = []
+
+  get layer() {
+    return Layer.succeed(
+      Bangs,
+      Bangs.of({
+        ring: (bang) => Effect.sync(() => this.rung.push(bang) > 0),
+        forget: (id) => Effect.sync(() => void this.forgotten.push(id)),
+      }),
+    )
+  }
+}
+
 const running = Effect.fnUntraced(function* (options: Options = {}) {
   const root = yield* scratch
   const path = `${root}/slappart0`
@@ -110,6 +126,7 @@ const running = Effect.fnUntraced(function* (options: Options = {}) {
   const client = new ScriptedClient()
   const instances = new ScriptedInstances()
   const services = new ScriptedServices()
+  const bangs = new ScriptedBangs()
   const config = nodeConfig({
     instanceRoot: root,
     maximumPeriodicity: options.maximumPeriodicity ?? 86_400_000,
@@ -118,6 +135,7 @@ const running = Effect.fnUntraced(function* (options: Options = {}) {
   const context = yield* Layer.build(
     PartitionActors.layer.pipe(
       Layer.provide(Layer.merge(instances.layer, services.layer)),
+      Layer.provide(bangs.layer),
       Layer.provideMerge(client.layer(config)),
     ),
   )
@@ -138,7 +156,7 @@ const running = Effect.fnUntraced(function* (options: Options = {}) {
       Effect.andThen(settle),
     )
   const close = Scope.close(scope, Exit.void)
-  return { root, path, client, instances, services, wants, status, file, installs, close }
+  return { bangs, root, path, client, instances, services, wants, status, file, installs, close }
 })
 
 describe("started", () => {
@@ -537,25 +555,31 @@ describe("certificates", () => {
 describe("a watched program that ends", () => {
   it.effect("is told to the master once for each deployment", () =>
     Effect.gen(function* () {
-      const { client, file, installs, services, wants } = yield* running()
+      const { bangs, file, installs, services, wants } = yield* running()
       yield* wants()
       yield* installs(Effect.void)
-      const alarm = Effect.suspend(() => services.options?.onAlarm(web) ?? Effect.void)
-      yield* alarm
-      yield* alarm
+      const alarm = (deployment?: string) =>
+        Effect.suspend(() => services.options?.onAlarm(web, deployment) ?? Effect.void)
+      yield* alarm("1.5")
+      expect(bangs.rung).toStrictEqual([
+        {
+          id: "slappart0",
+          deployment: "1.5",
+          message: "web-on-watch process in partition slappart0 encountered a problem",
+        },
+      ])
+      expect(file(".slapos_latest_bang_timestamp")).toBe("1.5")
+      yield* alarm()
+      expect([bangs.rung.at(-1)?.deployment, file(".slapos_latest_bang_timestamp")]).toStrictEqual(["0", "0"])
+    }),
+  )
+
+  it.effect("is forgotten with the instance", () =>
+    Effect.gen(function* () {
+      const { bangs, wants } = yield* running()
+      yield* wants({ requested: "destroyed", software: undefined, timestamp: undefined })
       yield* settle
-      expect(client.told).toStrictEqual(["started", "bang"])
-      expect(client.reports.inputs.at(-1)).toStrictEqual({
-        _tag: "Bang",
-        id: "slappart0",
-        message: "web-on-watch process in partition slappart0 encountered a problem",
-      })
-      expect(file(".slapos_latest_bang_timestamp")).toBe("1")
-      yield* wants({ timestamp: "2" })
-      yield* installs(Effect.void)
-      yield* alarm
-      yield* settle
-      expect(client.told.filter((state) => state === "bang")).toHaveLength(2)
+      expect(bangs.forgotten).toStrictEqual(["slappart0"])
     }),
   )
 })

@@ -23,6 +23,7 @@ const start: ServiceEvent = { _tag: "Start" }
 const startNow: ServiceEvent = { _tag: "StartNow" }
 const stop: ServiceEvent = { _tag: "Stop" }
 const hold: ServiceEvent = { _tag: "Hold" }
+const diedBefore: ServiceEvent = { _tag: "DiedBefore" }
 const heldBefore: ServiceEvent = { _tag: "HeldBefore" }
 const spawned: ServiceEvent = { _tag: "Spawned", at: 5000 }
 const spawnFailed: ServiceEvent = { _tag: "SpawnFailed" }
@@ -39,6 +40,7 @@ const events = [
   startNow,
   hold,
   heldBefore,
+  diedBefore,
   adopted,
   endedBefore,
   stop,
@@ -83,6 +85,13 @@ const byHand: ReadonlyArray<Edge> = [
 /** The edges that lead somewhere or do something; every other pair of state and event leaves all as it is. */
 const edges: Record<ServiceKind, ReadonlyArray<Edge>> = {
   service: [
+    ...[stopped, exitedState, held].map((state): Edge => [
+      state,
+      diedBefore,
+      { _tag: "Backoff", failures: 1 },
+      alarm,
+      retry(0),
+    ]),
     [stopped, start, { _tag: "Starting", failures: 0 }, spawn],
     [exitedState, start, { _tag: "Starting", failures: 0 }, spawn],
     [stopped, adopted, { _tag: "Running", failures: 0, since: 3000 }],
@@ -103,6 +112,7 @@ const edges: Record<ServiceKind, ReadonlyArray<Edge>> = {
     ...byHand,
   ],
   run: [
+    ...[stopped, exitedState, held].map((state): Edge => [state, diedBefore, exitedState]),
     [stopped, start, { _tag: "Starting", failures: 0 }, spawn],
     [exitedState, start, { _tag: "Starting", failures: 0 }, spawn],
     [stopped, adopted, { _tag: "Running", failures: 0, since: 3000 }],
