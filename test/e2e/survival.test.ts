@@ -174,7 +174,10 @@ layer(Node.layer, live)("services", (it) => {
       const { scripted } = node.master
       const partition = node.partition("slappart0")
       const first = yield* node.startAgent
+      // A deployment for which nothing has been told.
+      yield* node.run("steady", { greeting: "another deployment" })
       const [web, , once] = yield* running(node, partition)
+      yield* awaitFile(`${partition.path}/.timestamp`, (text) => text)
       yield* kill(first)
       process.kill(web, "SIGKILL")
       process.kill(once, "SIGKILL")
@@ -194,7 +197,7 @@ layer(Node.layer, live)("services", (it) => {
       yield* node.startAgent
       const bang = yield* scripted.awaitCall(named("softwareInstanceBang"), { after })
       assert.strictEqual(bang.form["message"], "web-on-watch process in partition slappart0 encountered a problem")
-      yield* node.run("steady", { greeting: "another deployment" })
+      yield* node.run("steady", { greeting: "one more" })
       yield* running(node, partition)
     }),
   )
