@@ -22,6 +22,7 @@ import { Launcher } from "./process/launcher/Launcher.ts"
 import { LogKeepers } from "./process/logs/LogKeeper.ts"
 import { PartitionServices } from "./process/PartitionServices.ts"
 import { ServiceCommands } from "./process/ServiceCommands.ts"
+import { Usage } from "./process/Usage.ts"
 import { Spawner } from "./process/Spawner.ts"
 import { Bangs } from "./report/Bangs.ts"
 import { Outbox } from "./report/Outbox.ts"
@@ -41,7 +42,7 @@ const layerWithMaster = (config: NodeConfigShape) => {
   return NodeSupervisor.layer.pipe(
     Layer.provideMerge(ControlServer.layer(agentDirectory(config.instanceRoot))),
     Layer.provideMerge(MasterSync.layer),
-    Layer.provide([actors, ServiceCommands.layer]),
+    Layer.provide([actors, ServiceCommands.layer, Usage.layer]),
     Layer.provide(PartitionServices.layer),
     Layer.provide(builds),
     Layer.provide(Bangs.layer),

@@ -37,7 +37,8 @@ export const NodeSupervisor = {
     Effect.gen(function* () {
       const { updates } = yield* MasterSync
       const parts = { software: yield* SoftwareActors, partitions: yield* PartitionActors, board: yield* StatusBoard }
-      yield* parts.board.setContainment((yield* Containment).kind)
+      const { kind, limits } = yield* Containment
+      yield* parts.board.setContainment(kind, limits)
       const partitionScope = yield* parallelScope
       const softwareScope = yield* parallelScope
       const registry = new Registry({ ...parts, partitionScope, softwareScope })

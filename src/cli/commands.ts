@@ -130,6 +130,24 @@ const signalCommand = Command.make(
     ),
 ).pipe(Command.withDescription("Send a signal to the process groups of programs"))
 
+const topCommand = Command.make(
+  "top",
+  {
+    ...configFlags,
+    once: Flag.Boolean("once").pipe(Flag.withDescription("Show it once"), Flag.withDefault(false)),
+    interval: Flag.Finite("interval").pipe(
+      Flag.withDescription("Seconds that are looked at; default: 2"),
+      Flag.withDefault(2),
+    ),
+    json: Flag.Boolean("json").pipe(Flag.withDescription("Print both looks as JSON"), Flag.withDefault(false)),
+  },
+  (values) =>
+    Effect.flatMap(
+      Effect.promise(() => import("./top.ts")),
+      ({ top }) => top(values),
+    ),
+).pipe(Command.withDescription("Show what partitions and their programs take of the machine"))
+
 export const slapgrid = Command.make("slapgrid", { ...configFlags, logFormat: logFormatFlag }, (values) =>
   Effect.flatMap(
     Effect.promise(() => import("./run.ts")),
@@ -149,5 +167,6 @@ export const slapgrid = Command.make("slapgrid", { ...configFlags, logFormat: lo
     statusCommand,
     stopCommand,
     tailCommand,
+    topCommand,
   ]),
 )

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import type { NodeConfigShape } from "../config/NodeConfig.ts"
 import { MasterSync } from "../desired/MasterSync.ts"
 import { Departure } from "../process/Departure.ts"
+import { protectAgent } from "../process/protectAgent.ts"
 import { Slapgrid } from "../Slapgrid.ts"
 import { version } from "../version.ts"
 import { CommandFailure, exitStatus, toFailure } from "./exit.ts"
@@ -40,5 +41,6 @@ export const run = (
   Effect.gen(function* () {
     const config = yield* configFrom(values)
     yield* checkRoot(config)
+    yield* protectAgent
     yield* supervise(config)
   }).pipe(Effect.mapError(toFailure), Effect.provide(loggingLayer(values.logFormat)))

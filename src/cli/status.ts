@@ -31,6 +31,10 @@ export const renderStatus = (status: NodeStatus, now: number): string => {
   return [
     `computer ${status.computer}, agent pid ${status.pid}, up ${age(now - status.startedAt)}, last sync ${sync}, services kept together by ${status.containment}`,
     ...(status.sync.error === undefined ? [] : [`master: ${firstLine(status.sync.error)}`]),
+    ...status.limits.map(
+      ({ option, problem, value }) =>
+        `${option} ${value}: ${problem === undefined ? "in force" : `not in force: ${firstLine(problem)}`}`,
+    ),
     "",
     table(
       ["SOFTWARE RELEASE", "WANTED", "STATE", "SINCE", "LAST LINE OR ERROR"],

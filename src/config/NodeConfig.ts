@@ -33,6 +33,12 @@ export interface NodeConfigShape {
   readonly instanceMinFreeSpace: number
   /** Bytes that the log of a program may have; its backup may have as many. */
   readonly serviceLogMaxSize: number
+  /** What each partition may take of the machine: bytes, processes, processors. Undefined: no limit. */
+  readonly partitionLimits: {
+    readonly memory: number | undefined
+    readonly pids: number | undefined
+    readonly processors: number | undefined
+  }
   readonly rootCheck: boolean
 }
 

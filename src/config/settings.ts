@@ -10,7 +10,16 @@ import type { PathNeed } from "./disk.ts"
 import type { NodeConfigShape } from "./NodeConfig.ts"
 import { findSetting, flagOf, NETWORK_CACHE_SECTIONS, NODE_SECTIONS } from "./sources.ts"
 import type { Setting, Sources } from "./sources.ts"
-import { parseBoolean, parseLines, parseMasterUrl, parseNames, parseSeconds, parseSize } from "./values.ts"
+import {
+  parseBoolean,
+  parseCount,
+  parseLines,
+  parseMasterUrl,
+  parseNames,
+  parseProcessors,
+  parseSeconds,
+  parseSize,
+} from "./values.ts"
 import type { Rule } from "./values.ts"
 
 export interface Settings {
@@ -47,6 +56,16 @@ const parseComputerId: Rule<ComputerId> = (text) =>
 const parseLogSize: Rule<number> = (text) =>
   Result.flatMap(parseSize(text), (size) =>
     size < MIN_LOG_SIZE ? Result.fail(`${text} is too small for a log; write 16K or more`) : Result.succeed(size),
+  )
+
+/** Less would kill a partition's first program. */
+const MIN_MEMORY = 1024 * 1024
+
+const parseMemory: Rule<number> = (text) =>
+  Result.flatMap(parseSize(text), (size) =>
+    size < MIN_MEMORY
+      ? Result.fail(`${text} is too little memory for a partition; write 1M or more`)
+      : Result.succeed(size),
   )
 
 /** Reads options one by one and remembers what was wrong with them. */
@@ -235,6 +254,11 @@ export const resolveSettings = (sources: Sources, surroundings: Surroundings): S
     softwareMinFreeSpace: reader.valueOr("software_min_free_space", parseSize, FREE_SPACE),
     instanceMinFreeSpace: reader.valueOr("instance_min_free_space", parseSize, FREE_SPACE),
     serviceLogMaxSize: reader.valueOr("service_log_max_size", parseLogSize, SERVICE_LOG_MAX_SIZE),
+    partitionLimits: {
+      memory: reader.value("partition_memory_max", parseMemory),
+      pids: reader.value("partition_pids_max", parseCount),
+      processors: reader.value("partition_cpu_max", parseProcessors),
+    },
     rootCheck: reader.valueOr("root_check", parseBoolean, "true"),
   }
   refuseUnsupported(reader)

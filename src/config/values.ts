@@ -54,6 +54,18 @@ export const parseSeconds =
       : Result.succeed(milliseconds)
   }
 
+/** A whole number from 1. */
+export const parseCount: Rule<number> = (text) =>
+  /^\d{1,9}$/.test(text) && Number(text) > 0
+    ? Result.succeed(Number(text))
+    : Result.fail(`${quote(text)} is not a whole number from 1; write one, such as 500`)
+
+/** How many processors, which can be a part of one. */
+export const parseProcessors: Rule<number> = (text) =>
+  /^(?:\d{1,5}\.?\d*|\.\d+)$/.test(text) && Number(text) >= 0.01
+    ? Result.succeed(Number(text))
+    : Result.fail(`${quote(text)} is not a number of processors; write 0.01 or more, such as 1.5`)
+
 /** One entry a line. */
 export const parseLines = (text: string): ReadonlyArray<string> =>
   text

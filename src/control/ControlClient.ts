@@ -4,6 +4,7 @@ import { execa } from "execa"
 import * as fs from "node:fs"
 import { Agent } from "undici"
 import type { NodeStatus } from "../domain/NodeStatus.ts"
+import type { NodeUsage } from "../domain/NodeUsage.ts"
 import type { ServiceCommand, ServiceOutcome } from "../process/service/commands.ts"
 import { errnoOf } from "../files/FileError.ts"
 import { agentDirectory } from "../files/machine.ts"
@@ -93,6 +94,10 @@ const awaitUnlocked = (file: string): Effect.Effect<void, ControlError> =>
 export const getStatus = (instanceRoot: string): Effect.Effect<NodeStatus, ControlError> =>
   // Both ends are one version of one program: the shape is ours.
   Effect.map(call(instanceRoot, { method: "GET", route: "/status" }), (answer) => answer as NodeStatus)
+
+/** What the node's processes take now. */
+export const getUsage = (instanceRoot: string): Effect.Effect<NodeUsage, ControlError> =>
+  Effect.map(call(instanceRoot, { method: "GET", route: "/usage" }), (answer) => answer as NodeUsage)
 
 /** A stop takes its grace time, and a node has thousands of services. */
 const commandPatience = 3600_000

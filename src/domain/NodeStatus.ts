@@ -66,12 +66,22 @@ export interface SyncStatus {
 
 export type ContainmentKind = "cgroup" | "session"
 
+/** A limit that the configuration sets for each partition. */
+export interface LimitStatus {
+  readonly option: string
+  /** As the kernel is told it. */
+  readonly value: string
+  /** Why it is not in force; undefined when it is. */
+  readonly problem: string | undefined
+}
+
 export interface NodeStatus {
   readonly computer: ComputerId
   readonly pid: number
   readonly startedAt: number
   /** How services are kept together; by session, a daemon that leaves it can escape an ordinary user's agent. */
   readonly containment: ContainmentKind
+  readonly limits: ReadonlyArray<LimitStatus>
   readonly sync: SyncStatus
   readonly software: ReadonlyArray<SoftwareStatus>
   readonly partitions: ReadonlyArray<PartitionStatus>

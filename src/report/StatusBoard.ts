@@ -8,7 +8,14 @@ import * as PubSub from "effect/PubSub"
 import * as Stream from "effect/Stream"
 import { NodeConfig } from "../config/NodeConfig.ts"
 import type { PartitionId, SoftwareUrl } from "../domain/ids.ts"
-import type { ContainmentKind, NodeStatus, PartitionStatus, SoftwareStatus, SyncStatus } from "../domain/NodeStatus.ts"
+import type {
+  ContainmentKind,
+  LimitStatus,
+  NodeStatus,
+  PartitionStatus,
+  SoftwareStatus,
+  SyncStatus,
+} from "../domain/NodeStatus.ts"
 import { agentPid } from "../files/machine.ts"
 
 export class StatusBoard extends Context.Service<
@@ -17,7 +24,7 @@ export class StatusBoard extends Context.Service<
     readonly get: Effect.Effect<NodeStatus>
     /** The state now, and the newest one after each change. */
     readonly changes: Stream.Stream<NodeStatus>
-    readonly setContainment: (kind: ContainmentKind) => Effect.Effect<void>
+    readonly setContainment: (kind: ContainmentKind, limits: ReadonlyArray<LimitStatus>) => Effect.Effect<void>
     readonly setSync: (status: SyncStatus) => Effect.Effect<void>
     /** Undefined takes the record off the board. */
     readonly setSoftware: (url: SoftwareUrl, status: SoftwareStatus | undefined) => Effect.Effect<void>
@@ -34,6 +41,7 @@ export class StatusBoard extends Context.Service<
       const software = new Map<SoftwareUrl, SoftwareStatus>()
       const partitions = new Map<PartitionId, PartitionStatus>()
       let containment: ContainmentKind = "session"
+      let limits: ReadonlyArray<LimitStatus> = []
       let sync: SyncStatus = { lastSuccess: undefined, error: undefined }
 
       const get = Effect.sync((): NodeStatus => ({
@@ -41,6 +49,7 @@ export class StatusBoard extends Context.Service<
         pid: agentPid(),
         startedAt,
         containment,
+        limits,
         sync,
         software: sorted(software),
         partitions: sorted(partitions),
@@ -57,9 +66,10 @@ export class StatusBoard extends Context.Service<
       return StatusBoard.of({
         get,
         changes: Stream.mapEffect(Stream.fromPubSub(ticks), () => get),
-        setContainment: (kind) =>
+        setContainment: (kind, ofPartitions) =>
           Effect.suspend(() => {
             containment = kind
+            limits = ofPartitions
             return changed
           }),
         setSync: (status) =>

@@ -45,6 +45,8 @@ const machine = Effect.fnUntraced(function* (changes: Partial<NodeConfigShape> =
   const containment = Containment.of({
     kind: "session",
     enclosure: () => sessionEnclosure,
+    limits: [],
+    membersOf: () => ({ processes: [], processor: undefined }),
     adopted: () => sessionEnclosure,
     endOwner: (owner) =>
       Effect.sync(() => void ends.push([owner, fs.existsSync(owner) ? fs.readdirSync(owner).sort() : []])),

@@ -7,6 +7,8 @@ import { CommandFailure, exitStatus, toFailure } from "../../src/cli/exit.ts"
 import { formatJson, formatText, loggingTo, type LogEvent } from "../../src/cli/logging.ts"
 import { normalizeFlags } from "../../src/cli/options.ts"
 import { age, renderStatus } from "../../src/cli/status.ts"
+import { renderUsage } from "../../src/cli/top.ts"
+import type { NodeUsage } from "../../src/domain/NodeUsage.ts"
 import { table } from "../../src/cli/table.ts"
 import { exited } from "../../src/domain/ExitStatus.ts"
 import type { NodeStatus } from "../../src/domain/NodeStatus.ts"
@@ -147,6 +149,7 @@ const status: NodeStatus = {
   pid: 42,
   startedAt: now - 60_000,
   containment: "cgroup",
+  limits: [{ option: "partition_pids_max", value: "500", problem: "the pids controller is missing" }],
   sync: { lastSuccess: now - 5000, error: undefined },
   software: [
     {
@@ -199,6 +202,7 @@ describe("renderStatus", () => {
   it("is short and aligned, an error by its last line, and without control characters", () => {
     expect(renderStatus(status, now).split("\n")).toStrictEqual([
       "computer COMP-1, agent pid 42, up 60 s, last sync 5 s ago, services kept together by cgroup",
+      "partition_pids_max 500: not in force: the pids controller is missing",
       "",
       "SOFTWARE RELEASE                  WANTED     STATE     SINCE  LAST LINE OR ERROR",
       "https://example.com/software.cfg  available  building  10 s   Installing \\x1b[1mpart",
@@ -226,5 +230,36 @@ describe("renderStatus", () => {
       "computer COMP-1, agent pid 42, up 60 s, last sync never, services kept together by cgroup",
       "master: it is away",
     ])
+  })
+})
+
+describe("renderUsage", () => {
+  const service = (name: string, processor: number, memory = 1024 * 1024) => ({ name, processor, memory, processes: 2 })
+  const usage = (at: number, agent: number, busy: number): NodeUsage => ({
+    at,
+    agent: { memory: 100 * 1024 * 1024, processor: agent },
+    partitions: [
+      { id: "slappart0", services: [service("idle", 5, 3 * 1024 * 1024)] },
+      { id: "slappart1", services: [service("a\u001b[31m", 0), service("busy", busy)] },
+      { id: "slappart2", services: [] },
+    ],
+  })
+
+  it("shows shares of a processor between two looks, the busiest first, and no control characters", () => {
+    expect(renderUsage(usage(3000, 20_000, 1_600_000), usage(1000, 0, 100_000)).split("\n")).toStrictEqual([
+      "PARTITION, SERVICE    CPU     MEMORY    PROCESSES",
+      "slapgrid (the agent)  1.0 %   100.0 MB  1",
+      "slappart1             75.0 %  2.0 MB    4",
+      "slappart1:busy        75.0 %  1.0 MB    2",
+      "slappart1:a\\x1b[31m   0.0 %   1.0 MB    2",
+      "slappart0             0.0 %   3.0 MB    2",
+      "slappart0:idle        0.0 %   3.0 MB    2",
+      "slappart2             0.0 %   0.0 MB    0",
+    ])
+  })
+
+  it("a program that was restarted, or came meanwhile, has no negative share", () => {
+    expect(renderUsage(usage(2000, 0, 100), usage(1000, 10, 5000))).not.toContain("-")
+    expect(renderUsage(usage(2000, 1, 1), { ...usage(1000, 1, 1), partitions: [] })).toContain("slappart1:busy")
   })
 })

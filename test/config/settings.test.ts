@@ -46,6 +46,7 @@ describe("resolveSettings", () => {
       softwareMinFreeSpace: 1000 * 1024 ** 2,
       instanceMinFreeSpace: 1000 * 1024 ** 2,
       serviceLogMaxSize: 100 * 1024,
+      partitionLimits: { memory: undefined, pids: undefined, processors: undefined },
       rootCheck: true,
     })
   })
@@ -87,6 +88,7 @@ describe("resolveSettings", () => {
       softwareMinFreeSpace: 1500 * 1024 ** 2,
       instanceMinFreeSpace: 2 * 1024 ** 3,
       serviceLogMaxSize: 100 * 1024,
+      partitionLimits: { memory: 4 * 1024 ** 3, pids: 500, processors: 1.5 },
       rootCheck: false,
     })
   })

@@ -3,9 +3,11 @@ import * as Result from "effect/Result"
 import { describe, expect, it } from "vitest"
 import {
   parseBoolean,
+  parseCount,
   parseLines,
   parseMasterUrl,
   parseNames,
+  parseProcessors,
   parseSeconds,
   parseSize,
 } from "../../src/config/values.ts"
@@ -13,6 +15,33 @@ import {
 const REFUSED = Symbol("refused")
 const outcome = <A>(result: Result.Result<A, string>): A | typeof REFUSED =>
   Result.getOrElse(result, (): A | typeof REFUSED => REFUSED)
+
+describe("parseCount and parseProcessors", () => {
+  it.each([
+    ["1", 1],
+    ["500", 500],
+    ["0", undefined],
+    ["-1", undefined],
+    ["1.5", undefined],
+    ["", undefined],
+    ["many", undefined],
+  ])("%o processes", (text, value) => {
+    expect(Result.getOrUndefined(parseCount(text))).toBe(value)
+  })
+
+  it.each([
+    ["1", 1],
+    ["1.5", 1.5],
+    [".25", 0.25],
+    ["0", undefined],
+    ["0.001", undefined],
+    ["-1", undefined],
+    ["1e3", undefined],
+    ["two", undefined],
+  ])("%o processors", (text, value) => {
+    expect(Result.getOrUndefined(parseProcessors(text))).toBe(value)
+  })
+})
 
 describe("sizes", () => {
   it.each<readonly [text: string, bytes: number | typeof REFUSED]>([

@@ -9,11 +9,12 @@ import { once } from "node:events"
 import { expect } from "vitest"
 import { Agent, request } from "undici"
 import { NodeConfig } from "../../src/config/NodeConfig.ts"
-import { commandServices, getStatus } from "../../src/control/ControlClient.ts"
+import { commandServices, getStatus, getUsage } from "../../src/control/ControlClient.ts"
 import { ControlServer } from "../../src/control/ControlServer.ts"
 import { MasterSync, type Update } from "../../src/desired/MasterSync.ts"
 import { CommandRefused, ServiceCommands } from "../../src/process/ServiceCommands.ts"
 import { Departure } from "../../src/process/Departure.ts"
+import { Usage } from "../../src/process/Usage.ts"
 import { StatusBoard } from "../../src/report/StatusBoard.ts"
 import { Inbox } from "../support/Calls.ts"
 import { nodeConfig } from "../support/facts.ts"
@@ -27,6 +28,10 @@ const commands = ServiceCommands.of({
       : new CommandRefused({ message: `there is no ${targets.join()}` }),
 })
 
+const usage = Usage.of({
+  get: Effect.succeed({ at: 5, agent: { memory: 1, processor: 2 }, partitions: [{ id: "slappart0", services: [] }] }),
+})
+
 const layer = (root: string, syncNow: Effect.Effect<void> = Effect.void) =>
   Layer.unwrap(
     Effect.gen(function* () {
@@ -35,7 +40,7 @@ const layer = (root: string, syncNow: Effect.Effect<void> = Effect.void) =>
       return ControlServer.layer(`${root}/var/run/slapgrid`).pipe(
         Layer.provideMerge(StatusBoard.layer),
         Layer.provide(Layer.succeed(MasterSync, sync)),
-        Layer.provide([Departure.layer, Layer.succeed(ServiceCommands, commands)]),
+        Layer.provide([Departure.layer, Layer.succeed(ServiceCommands, commands), Layer.succeed(Usage, usage)]),
         Layer.provide(Layer.succeed(NodeConfig, nodeConfig({ instanceRoot: root }))),
       )
     }),
@@ -73,6 +78,7 @@ describe("calls", () => {
         type: "application/json",
         body: { computer: "COMP-1", pid: process.pid, partitions: [] },
       })
+      expect(yield* getUsage(root)).toMatchObject({ at: 5, partitions: [{ id: "slappart0" }] })
       expect(yield* call(root, "POST", "/sync")).toMatchObject({ status: 200, body: {} })
       yield* syncs.take
       for (const [method, route] of [

@@ -49,6 +49,7 @@ export const node = (changes: Partial<NodeStatus> = {}): NodeStatus => ({
   pid: 1,
   startedAt: start,
   containment: "cgroup",
+  limits: [],
   sync: { lastSuccess: start, error: undefined },
   software: [software()],
   partitions: [],

@@ -43,7 +43,7 @@ describe("get", () => {
       yield* TestClock.setTime(5000)
       const board = yield* makeBoard
       const other = softwareUrl("/a.cfg")
-      yield* board.setContainment("cgroup")
+      yield* board.setContainment("cgroup", [])
       yield* board.setSync({ lastSuccess: 7, error: "x" })
       yield* board.setPartition(slappart1, partition(slappart1))
       yield* board.setPartition(slappart0, partition(slappart0, 1))
@@ -55,6 +55,7 @@ describe("get", () => {
         pid: process.pid,
         startedAt: 5000,
         containment: "cgroup",
+        limits: [],
         sync: { lastSuccess: 7, error: "x" },
         software: [software(other), software()],
         partitions: [partition(slappart0, 2), partition(slappart1)],

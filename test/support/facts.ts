@@ -32,6 +32,7 @@ export const nodeConfig = (changes: Partial<NodeConfigShape> = {}): NodeConfigSh
   softwareMinFreeSpace: 0,
   instanceMinFreeSpace: 0,
   serviceLogMaxSize: 100 * 1024,
+  partitionLimits: { memory: undefined, pids: undefined, processors: undefined },
   rootCheck: false,
   ...changes,
 })

@@ -6,11 +6,13 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import { NodeConfig } from "../../config/NodeConfig.ts"
-import type { ContainmentKind } from "../../domain/NodeStatus.ts"
+import type { ContainmentKind, LimitStatus } from "../../domain/NodeStatus.ts"
+import { agentPid } from "../../files/machine.ts"
 import { allProcesses, type ProcessFacts } from "../procfs.ts"
 import {
   childGroups,
   groupName,
+  groupUsage,
   isPopulated,
   killGroup,
   makeGroup,
@@ -19,6 +21,8 @@ import {
   thawNow,
   writableBase,
 } from "./cgroup.ts"
+
+import { applyLimits, enableLimits, type Limit, limitsOf } from "./limits.ts"
 
 /** Where one program, build or script runs. */
 export interface Enclosure {
@@ -35,6 +39,8 @@ export const programMember = (name: string): string => `program ${name}`
 
 export interface ContainmentShape {
   readonly kind: ContainmentKind
+  /** What the configuration limits, and whether that is in force. */
+  readonly limits: ReadonlyArray<LimitStatus>
   /** The place of one member (a program) of an owner (a partition or a release). */
   readonly enclosure: (owner: string, member: string) => Enclosure
   /**
@@ -42,6 +48,12 @@ export interface ContainmentShape {
    * member's is not believed: whatever is in it would be killed.
    */
   readonly adopted: (owner: string, member: string, cgroup: string | undefined) => Enclosure
+  /** The processes of a member whose leader is `leader`, and the microseconds it has used where a cgroup counts them. */
+  readonly membersOf: (
+    owner: string,
+    member: string,
+    leader: number,
+  ) => { readonly processes: ReadonlyArray<number>; readonly processor: number | undefined }
   /**
    * Ends everything of an owner except the members named. `ownUid` gives the owner's uid when nobody else has it; only
    * asked where nothing better tells.
@@ -56,9 +68,24 @@ export class Containment extends Context.Service<Containment, ContainmentShape>(
   static readonly layer = Layer.effect(
     Containment,
     Effect.gen(function* () {
-      const { instanceRoot } = yield* NodeConfig
+      const { instanceRoot, partitionLimits } = yield* NodeConfig
       const base = writableBase()
-      return Containment.of(base === undefined ? bySession : byCgroup(base, instanceRoot))
+      const enabled = enableLimits(base, limitsOf(partitionLimits), agentPid())
+      yield* Effect.forEach(enabled, tellLimit)
+      const limits = enabled.map(({ option, problem, value }) => ({ option, problem, value }))
+      const inForce = enabled.flatMap(({ limit, problem }) => (problem === undefined ? [limit] : []))
+      const { pids } = partitionLimits
+      const maxProcesses = inForce.some(({ controller }) => controller === "pids") ? undefined : pids
+      const shape = base === undefined ? bySession : byCgroup(base, instanceRoot, inForce)
+      return Containment.of({
+        ...shape,
+        limits,
+        enclosure: (owner, member) => {
+          const enclosure = shape.enclosure(owner, member)
+          // Releases have a path for their name, and no limits.
+          return maxProcesses === undefined || owner.startsWith("/") ? enclosure : { ...enclosure, maxProcesses }
+        },
+      })
     }),
   )
 
@@ -94,10 +121,22 @@ const kill = (pid: number): void => {
   }
 }
 
+const tellLimit = ({ option, problem, value }: LimitStatus): Effect.Effect<void> =>
+  problem === undefined
+    ? Effect.void
+    : Effect.logWarning(
+        `${option} (${value}) is not in force: ${problem}${option === "partition_pids_max" ? "; the number of processes of each partition's user is limited instead" : ""}`,
+      )
+
 const bySession: ContainmentShape = {
   kind: "session",
+  limits: [],
   enclosure: () => sessionEnclosure,
   adopted: () => sessionEnclosure,
+  membersOf: (_owner, _member, leader) => ({
+    processes: kinOf(leader, allProcesses()).map(({ pid }) => pid),
+    processor: undefined,
+  }),
   endOwner: (_owner, { ownUid }) =>
     Effect.suspend(() => {
       const uid = ownUid()
@@ -113,15 +152,25 @@ export const sessionEnclosure: Enclosure = {
   end: (leader) => (leader === undefined ? Effect.void : endAll(() => kinOf(leader, allProcesses()))),
 }
 
-const byCgroup = (base: string, instanceRoot: string): ContainmentShape => {
+const byCgroup = (base: string, instanceRoot: string, limits: ReadonlyArray<Limit>): ContainmentShape => {
+  /** Owners whose limits are set: an earlier agent's can have been others. */
+  const limited = new Set<string>()
   const enclosureAt = (cgroup: string): Enclosure => ({ cgroup, end: () => killGroup(cgroup) })
   const ownerPath = (owner: string) => `${base}/${groupName(instanceRoot, owner)}`
+  const makeOwnerGroup = (owner: string) => {
+    const path = ownerPath(owner)
+    makeGroup(path)
+    if (limited.has(owner) || owner.startsWith("/")) return
+    applyLimits(path, limits)
+    limited.add(owner)
+  }
   return {
     kind: "cgroup",
+    limits: [],
     enclosure: (owner, member) => {
       const path = `${ownerPath(owner)}/${memberName(member)}`
       try {
-        makeGroup(ownerPath(owner))
+        makeOwnerGroup(owner)
         makeGroup(path)
         // An agent that was killed while it held the group left it frozen: nothing that joins it would ever run.
         thawNow(path)
@@ -135,13 +184,22 @@ const byCgroup = (base: string, instanceRoot: string): ContainmentShape => {
       cgroup?.endsWith(`/${groupName(instanceRoot, owner)}/${memberName(member)}`) === true
         ? enclosureAt(cgroup)
         : sessionEnclosure,
+    membersOf: (owner, member) => groupUsage(`${ownerPath(owner)}/${memberName(member)}`),
     endOwner: (owner, { except }) => {
       const path = ownerPath(owner)
       const kept = new Set([...except].map((member) => `${path}/${memberName(member)}`))
       return Effect.suspend(() => {
         const others = childGroups(path).filter((child) => !kept.has(child) && isPopulated(child))
         return Effect.forEach(others, killGroup, { concurrency: "unbounded", discard: true })
-      }).pipe(Effect.andThen(Effect.sync(() => (except.size === 0 ? removeGroup(path) : undefined))))
+      }).pipe(
+        Effect.andThen(
+          Effect.sync(() => {
+            if (except.size > 0) return
+            removeGroup(path)
+            limited.delete(owner)
+          }),
+        ),
+      )
     },
   }
 }

@@ -72,6 +72,17 @@ export const isPopulated = (path: string): boolean => {
   }
 }
 
+/** The processes in the group itself, and what it has used of the processor, in microseconds. */
+export const groupUsage = (path: string): { readonly processes: ReadonlyArray<number>; readonly processor: number } => {
+  try {
+    const processes = fs.readFileSync(`${path}/cgroup.procs`, "utf8").split("\n").filter(Boolean).map(Number)
+    const processor = Number(/^usage_usec (\d+)/m.exec(fs.readFileSync(`${path}/cpu.stat`, "utf8"))?.[1] ?? 0)
+    return { processes, processor }
+  } catch {
+    return { processes: [], processor: 0 }
+  }
+}
+
 const write = (path: string, text: string): void => {
   try {
     fs.writeFileSync(path, text)
