@@ -1,8 +1,11 @@
 // `slapgrid`: the foreground supervisor.
 import * as Effect from "effect/Effect"
 import type { NodeConfigShape } from "../config/NodeConfig.ts"
+import { NodeSupervisor } from "../actors/NodeSupervisor.ts"
+import { ServiceManager } from "../control/ServiceManager.ts"
 import { MasterSync } from "../desired/MasterSync.ts"
 import { Departure } from "../process/Departure.ts"
+import { StatusBoard } from "../report/StatusBoard.ts"
 import { Slapgrid } from "../Slapgrid.ts"
 import { version } from "../version.ts"
 import { CommandFailure, exitStatus, toFailure } from "./exit.ts"
@@ -20,6 +23,17 @@ const checkRoot = (config: NodeConfigShape): Effect.Effect<void, CommandFailure>
       })
     : Effect.void
 
+/** Milliseconds beyond `stop_timeout` in which everything that was killed is gone and reported. */
+const stopMargin = 60_000
+
+/** The kernel treats the first process of a container like no other: it must reap what it never started. */
+const warnAsInit =
+  process.pid === 1
+    ? Effect.logWarning(
+        "slapgrid is PID 1 here, but is no init: nobody reaps processes that lost their parent, and its end, a crash or slapgrid detach too, ends everything; start the container with an init (docker run --init, tini)",
+      )
+    : Effect.void
+
 /** Runs the node until it is interrupted (its services stop) or wants to leave (they do not). */
 const supervise = (config: NodeConfigShape) =>
   Effect.gen(function* () {
@@ -27,7 +41,14 @@ const supervise = (config: NodeConfigShape) =>
     const { isLeaving, leave, wanted } = yield* Departure
     yield* onSignal("SIGHUP", syncNow)
     yield* onSignal("SIGUSR2", leave)
-    yield* Effect.addFinalizer(() => Effect.logInfo(isLeaving() ? "leaving, services run on" : "stopping"))
+    const describeEnd = () => (isLeaving() ? "leaving, services run on" : "stopping")
+    yield* (yield* ServiceManager).ready({
+      changes: (yield* StatusBoard).changes,
+      isHealthy: (yield* NodeSupervisor).isHealthy,
+      stopLimit: config.stopTimeout + stopMargin,
+      describeEnd,
+    })
+    yield* Effect.addFinalizer(() => Effect.logInfo(describeEnd()))
     yield* Effect.logInfo(`slapgrid ${version} runs ${config.computerId} of ${config.masterUrl}`)
     yield* wanted
   }).pipe(Effect.scoped, Effect.provide(Slapgrid.layer(config)))
@@ -38,5 +59,7 @@ export const run = (
   Effect.gen(function* () {
     const config = yield* configFrom(values)
     yield* checkRoot(config)
-    yield* supervise(config)
+    yield* warnAsInit
+    // Around the node: it speaks before the node is made and until it is gone.
+    yield* Effect.provide(supervise(config), ServiceManager.layer)
   }).pipe(Effect.mapError(toFailure), Effect.provide(loggingLayer(values.logFormat)))
