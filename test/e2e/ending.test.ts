@@ -10,16 +10,14 @@
 // | (as asked for) restart with unchanged partitions                    | started again …                             |
 // | slapgrid status [--json]: SRs, CPs, services …, last sync           | slapgrid status …                           |
 // | second agent on the same instance root (exit 10)                    | a second agent …                            |
-// | PID 1 of a container: what is needed                                | as the first process …                      |
 import { assert, layer } from "@effect/vitest"
 import { existsSync, readdirSync, statSync } from "node:fs"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { NodeStatus } from "../../src/domain/NodeStatus.ts"
-import { belongingTo, childOf, isAlive, socketsBelow } from "../support/processes.ts"
-import { type Ended, type Program, runToEnd, start } from "../support/Program.ts"
-import { runsRootTests } from "../support/ScratchMachine.ts"
+import { belongingTo, isAlive, socketsBelow } from "../support/processes.ts"
+import { type Ended, type Program, runToEnd } from "../support/Program.ts"
 import { makeScriptedTestMaster, type ScriptedTestMaster } from "../support/TestMaster.ts"
 import { makeNode, type TestNode } from "../support/TestNode.ts"
 import { awaitFile, eventually, inTime } from "../support/waiting.ts"
@@ -252,19 +250,6 @@ layer(Node.layer, live)("the agent", (it) => {
       )
       assert.strictEqual((yield* node.status).pid, agent.pid)
       for (const pid of yield* node.runningIn(node.partition("slappart0"))) assert.isTrue(isAlive(pid))
-    }),
-  )
-
-  it.effect.runIf(runsRootTests)("as the first process of a container it says what it needs", () =>
-    Effect.gen(function* () {
-      const node = yield* Node
-      const words = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"] as const
-      const container = yield* start([...words, ...node.agentCommand])
-      const { level } = yield* container.awaitLine("slapgrid is PID 1 here")
-      assert.strictEqual(level, "warn")
-      yield* container.awaitLine(" runs COMP-1 of ")
-      process.kill(childOf(container.pid) ?? 0, "SIGTERM")
-      assert.deepStrictEqual(yield* container.exit, { code: 0, signal: null })
     }),
   )
 })

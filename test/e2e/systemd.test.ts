@@ -10,12 +10,14 @@
 // | an upgrade: slapgrid detach, and systemd starts the next           | an agent that was told to leave …      |
 // | systemctl reload asks the master                                   | a reload …                             |
 // | systemctl stop ends everything in order                            | a stop …                               |
+// | without any init: a warning                                        | as the first process …                 |
 import { assert, layer } from "@effect/vitest"
 import { mkdirSync } from "node:fs"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { runToEnd } from "../support/Program.ts"
+import { childOf } from "../support/processes.ts"
+import { runToEnd, start } from "../support/Program.ts"
 import { runsRootTests } from "../support/ScratchMachine.ts"
 import { makeSystemd, type Systemd } from "../support/Systemd.ts"
 import { makeScriptedTestMaster, type ScriptedTestMaster } from "../support/TestMaster.ts"
@@ -181,6 +183,18 @@ layer(Machine.layer, live)("a unit of systemd", (it) => {
       // Nobody but systemd itself and whoever asks.
       const { stdout } = yield* systemd.run("ps", "-e", "-o", "comm=")
       assert.deepStrictEqual(stdout.split("\n").filter(Boolean), ["systemd", "ps"])
+    }),
+  )
+
+  rooted("as the first process of a container the agent says what it needs", () =>
+    Effect.gen(function* () {
+      const { node } = yield* Machine
+      const words = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"] as const
+      const container = yield* start([...words, ...node.agentCommand])
+      assert.strictEqual((yield* container.awaitLine("slapgrid is PID 1 here")).level, "warn")
+      yield* container.awaitLine(" runs COMP-1 of ")
+      process.kill(childOf(container.pid) ?? 0, "SIGTERM")
+      assert.deepStrictEqual(yield* container.exit, { code: 0, signal: null })
     }),
   )
 })
