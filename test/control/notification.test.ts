@@ -47,16 +47,8 @@ describe("extendTimeout", () => {
 })
 
 describe("describeNode", () => {
-  const service = (state: ServiceState): ServiceStatus => ({
-    name: "web-on-watch",
-    kind: "service",
-    state,
-    pid: undefined,
-    since: undefined,
-    restarts: 0,
-    lastExit: undefined,
-    error: undefined,
-  })
+  const service = (state: ServiceState) =>
+    ({ name: "web-on-watch", kind: "service", state, restarts: 0 }) as ServiceStatus
   const partition = (state: PartitionStatus["state"], ...states: ReadonlyArray<ServiceState>): PartitionStatus => ({
     id: slappart0,
     requested: "started",
