@@ -1,5 +1,7 @@
 // The one supervisor of a node: starts an actor for each software release and partition that the master names, tells
 // each what changed, and passes on which releases are ready. Stops partitions first and all at once.
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
@@ -32,8 +34,18 @@ interface KnownPartition {
   isGone: boolean
 }
 
-export const NodeSupervisor = {
-  layer: Layer.effectDiscard(
+/** Milliseconds: no answer of the master takes nearly as long to be passed on, however many partitions it names. */
+const updateLimit = 300_000
+
+export class NodeSupervisor extends Context.Service<
+  NodeSupervisor,
+  {
+    /** Whether the master is followed: the fiber that does lives, and does not hang in one of its answers. */
+    readonly isHealthy: Effect.Effect<boolean>
+  }
+>()("slapgrid/actors/NodeSupervisor") {
+  static readonly layer = Layer.effect(
+    NodeSupervisor,
     Effect.gen(function* () {
       const { updates } = yield* MasterSync
       const parts = { software: yield* SoftwareActors, partitions: yield* PartitionActors, board: yield* StatusBoard }
@@ -45,13 +57,21 @@ export const NodeSupervisor = {
       // Last registered, first to run: nothing new comes, then services end while everything they report to is there.
       yield* Effect.addFinalizer((exit) => Scope.close(partitionScope, exit))
       yield* Effect.forEach((yield* Inheritances).partitions, registry.adopt)
-      yield* Queue.take(updates).pipe(
-        Effect.flatMap((update) => Effect.catchDefect(registry.apply(update), tellDefect)),
-        Effect.forever,
-        Effect.forkScoped,
+      let busySince: number | undefined
+      const follow = Effect.gen(function* () {
+        const update = yield* Queue.take(updates)
+        busySince = yield* Clock.currentTimeMillis
+        yield* Effect.catchDefect(registry.apply(update), tellDefect)
+        busySince = undefined
+      })
+      const following = yield* Effect.forkScoped(Effect.forever(follow))
+      const isHealthy = Effect.map(
+        Clock.currentTimeMillis,
+        (now) => following.pollUnsafe() === undefined && (busySince === undefined || now - busySince < updateLimit),
       )
+      return NodeSupervisor.of({ isHealthy })
     }),
-  ),
+  )
 }
 
 /** A defect in one update must not end the following of the master. */

@@ -1,9 +1,12 @@
 // `slapgrid`: the foreground supervisor.
 import * as Effect from "effect/Effect"
 import type { NodeConfigShape } from "../config/NodeConfig.ts"
+import { NodeSupervisor } from "../actors/NodeSupervisor.ts"
+import { ServiceManager } from "../control/ServiceManager.ts"
 import { MasterSync } from "../desired/MasterSync.ts"
 import { Departure } from "../process/Departure.ts"
 import { protectAgent } from "../process/protectAgent.ts"
+import { StatusBoard } from "../report/StatusBoard.ts"
 import { Slapgrid } from "../Slapgrid.ts"
 import { version } from "../version.ts"
 import { CommandFailure, exitStatus, toFailure } from "./exit.ts"
@@ -22,6 +25,17 @@ const checkRoot = (config: NodeConfigShape): Effect.Effect<void, CommandFailure>
       })
     : Effect.void
 
+/** Milliseconds beyond `stop_timeout` in which everything that was killed is gone and reported. */
+const stopMargin = 60_000
+
+/** The kernel treats the first process of a container like no other: it must reap what it never started. */
+const warnAsInit =
+  process.pid === 1
+    ? Effect.logWarning(
+        "slapgrid is PID 1 here: its end, a crash or slapgrid detach too, ends every process of this container, and processes that it did not start are not reaped; start the container with an init (docker run --init, tini)",
+      )
+    : Effect.void
+
 /** Runs the node until it is interrupted (its services stop) or wants to leave (they do not). */
 const supervise = (config: NodeConfigShape) =>
   Effect.gen(function* () {
@@ -29,7 +43,14 @@ const supervise = (config: NodeConfigShape) =>
     const { isLeaving, leave, wanted } = yield* Departure
     yield* onSignal("SIGHUP", syncNow)
     yield* onSignal("SIGUSR2", leave)
-    yield* Effect.addFinalizer(() => Effect.logInfo(isLeaving() ? "leaving, services run on" : "stopping"))
+    const describeEnd = () => (isLeaving() ? "leaving, services run on" : "stopping")
+    yield* (yield* ServiceManager).ready({
+      changes: (yield* StatusBoard).changes,
+      isHealthy: (yield* NodeSupervisor).isHealthy,
+      stopLimit: config.stopTimeout + stopMargin,
+      describeEnd,
+    })
+    yield* Effect.addFinalizer(() => Effect.logInfo(describeEnd()))
     yield* Effect.logInfo(`slapgrid ${version} runs ${config.computerId} of ${config.masterUrl}`)
     yield* Effect.forkScoped(keepHeapSmall)
     yield* wanted
@@ -41,6 +62,8 @@ export const run = (
   Effect.gen(function* () {
     const config = yield* configFrom(values)
     yield* checkRoot(config)
+    yield* warnAsInit
     yield* protectAgent
-    yield* supervise(config)
+    // Around the node: it speaks before the node is made and until it is gone.
+    yield* Effect.provide(supervise(config), ServiceManager.layer)
   }).pipe(Effect.mapError(toFailure), Effect.provide(loggingLayer(values.logFormat)))

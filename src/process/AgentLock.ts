@@ -74,15 +74,20 @@ const takeLock = Effect.fnUntraced(function* (
   })
   if (status === 75) {
     const pid = fs.readFileSync(file, "utf8").trim()
-    const message = `another slapgrid runs on ${instanceRoot} (pid ${pid}): stop it first`
+    const message = `another slapgrid runs on ${instanceRoot} (pid ${pid === "" ? "unknown" : pid}): stop it first`
     return yield* new AlreadyRunning({ instanceRoot, message })
   }
   if (status !== 0) return yield* new UnusableRoot({ message: `cannot lock ${file}: ${error?.message ?? stderr}` })
-  yield* Effect.try({
-    try: () => {
-      fs.ftruncateSync(fd)
-      fs.writeSync(fd, `${process.pid}\n`, 0)
-    },
-    catch: (cause) => new UnusableRoot({ message: `cannot write ${file}: ${String(cause)}` }),
-  })
+  writePid(fd)
 })
+
+/** For whoever finds it locked. In place, because a full disk must not keep the agent from its services. */
+const writePid = (fd: number): void => {
+  const text = `${String(process.pid).padEnd(10)}\n`
+  try {
+    fs.writeSync(fd, text, 0)
+    fs.ftruncateSync(fd, text.length)
+  } catch {
+    // The lock itself needs no space.
+  }
+}

@@ -60,11 +60,18 @@ export type Standing =
   /** Another process has its pid by now. */
   | "Recycled"
 
+/**
+ * Every service leads a session and a group, and nobody can take that from it; what it is sent goes to that group. None
+ * is root's, and none is the first process: its group would be everybody.
+ */
+const canBeService = ({ group, pid, session, uid }: ProcessFacts): boolean =>
+  pid > 1 && session === pid && group === pid && uid !== 0
+
 export const standingOf = (record: ProcessRecord, world: string, facts: ProcessFacts | undefined): Standing => {
   if (record.ended !== null || record.isHeld) return "Ended"
   if (record.world !== world) return "Elsewhere"
   if (facts === undefined || facts.state === "Z") return "Gone"
-  return facts.startTime === record.startTime && facts.uid === record.uid ? "Alive" : "Recycled"
+  return facts.startTime === record.startTime && facts.uid === record.uid && canBeService(facts) ? "Alive" : "Recycled"
 }
 
 /** A part of the journal that cannot be used, and why. */

@@ -1,5 +1,6 @@
 // The supervisor with actors that only remember what they were told.
 import { describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -7,6 +8,7 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
+import { TestClock } from "effect/testing"
 import { expect } from "vitest"
 import { NodeSupervisor } from "../../src/actors/NodeSupervisor.ts"
 import type { PartitionWish } from "../../src/actors/partition/decide.ts"
@@ -77,7 +79,7 @@ const supervised = Effect.gen(function* () {
       }),
   })
   const scope = yield* Scope.make()
-  yield* Layer.build(
+  const context = yield* Layer.build(
     NodeSupervisor.layer.pipe(
       Layer.provide(
         Layer.mergeAll(
@@ -100,7 +102,8 @@ const supervised = Effect.gen(function* () {
       Effect.suspend(() => software.get(url)?.onReady(isReady) ?? Effect.void),
       settle,
     )
-  return { update, news, ready, makes, ends, close: Scope.close(scope, Exit.void) }
+  const { isHealthy } = Context.get(context, NodeSupervisor)
+  return { update, news, ready, makes, ends, isHealthy, close: Scope.close(scope, Exit.void) }
 })
 
 const both = { software: [desiredSoftware()], partitions: [desiredPartition(), desiredPartition({ id: slappart1 })] }
@@ -269,5 +272,31 @@ describe("the end", () => {
       for (const end of ends.values()) yield* Deferred.succeed(end, undefined)
       yield* Fiber.join(closing)
     }),
+  )
+})
+
+describe("health", () => {
+  it.effect(
+    "is lost while an answer of the master is not passed on for minutes, and when the supervision has ended",
+    () =>
+      Effect.gen(function* () {
+        const { close, isHealthy, makes, update } = yield* supervised
+        expect(yield* isHealthy).toBe(true)
+        makes.reply = undefined
+        yield* update({ partitions: [desiredPartition()] })
+        const making = yield* makes.next
+        yield* TestClock.adjust(299_999)
+        expect(yield* isHealthy).toBe(true)
+        yield* TestClock.adjust(1)
+        expect(yield* isHealthy).toBe(false)
+        yield* making.answer(Effect.void)
+        yield* settle
+        expect(yield* isHealthy).toBe(true)
+        // However long it waits for news.
+        yield* TestClock.adjust("1 day")
+        expect(yield* isHealthy).toBe(true)
+        yield* close
+        expect(yield* isHealthy).toBe(false)
+      }),
   )
 })

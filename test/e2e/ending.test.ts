@@ -52,7 +52,7 @@ const checkNothingLeft = (node: TestNode): void => {
   const hasUid = (uid: number) => uids.has(uid) && uid !== process.geteuid?.()
   assert.deepStrictEqual(belongingTo({ path: node.scratch.path, hasUid }), [])
   assert.deepStrictEqual(socketsBelow(node.scratch.path), [])
-  assert.deepStrictEqual(readdirSync(`${node.instanceRoot}/var/run/slapgrid`), ["lock", "services"])
+  assert.deepStrictEqual(readdirSync(`${node.instanceRoot}/var/run/slapgrid`), ["bangs", "lock", "services"])
 }
 
 /** Waits until the agent has started what an earlier one had installed. */

@@ -1,14 +1,14 @@
 import { it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { spawn } from "node:child_process"
+import { execFileSync, spawn } from "node:child_process"
 import { once } from "node:events"
 import * as fs from "node:fs"
 import { expect } from "vitest"
 import { NodeConfig } from "../../src/config/NodeConfig.ts"
 import { AgentLock } from "../../src/process/AgentLock.ts"
 import { nodeConfig } from "../support/facts.ts"
-import { openBelow, scratchDirectory } from "../support/scratch.ts"
+import { inCi, isRoot, openBelow, scratchDirectory } from "../support/scratch.ts"
 
 const lockOf = (instanceRoot: string) =>
   Effect.service(AgentLock).pipe(
@@ -52,7 +52,7 @@ it.effect("the lock of a killed agent is free, and its children do not hold it",
     const code = `
       import * as Effect from "effect/Effect"
       import * as Layer from "effect/Layer"
-      import { spawn } from "node:child_process"
+      import { execFileSync, spawn } from "node:child_process"
       import { AgentLock } from ${source("process/AgentLock.ts")}
       import { NodeConfig } from ${source("config/NodeConfig.ts")}
       const layer = Layer.provide(AgentLock.layer, Layer.succeed(NodeConfig, { instanceRoot: ${JSON.stringify(root)} }))
@@ -122,5 +122,19 @@ it.effect("a lock file that is a link is refused", () =>
     fs.symlinkSync(`${root}/victim`, `${root}/var/run/slapgrid/lock`)
     expect((yield* Effect.flip(lockOf(root)))._tag).toBe("UnusableRoot")
     expect(fs.existsSync(`${root}/victim`)).toBe(false)
+  }),
+)
+
+it.effect.runIf(inCi || isRoot)("a full disk keeps nobody from taking the lock", () =>
+  Effect.gen(function* () {
+    const root = yield* scratchDirectory
+    const run = (...argv: readonly [string, ...ReadonlyArray<string>]) =>
+      Effect.sync(() => execFileSync(argv[0], argv.slice(1)))
+    yield* Effect.acquireRelease(run("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", root), () =>
+      run("umount", root),
+    )
+    expect(() => fs.writeFileSync(`${root}/everything`, Buffer.alloc(1024 * 1024))).toThrow("ENOSPC")
+    yield* hold(root)
+    expect((yield* Effect.flip(lockOf(root))).message).toContain("(pid unknown)")
   }),
 )

@@ -1,14 +1,19 @@
-import { assert, beforeEach, describe, it } from "@effect/vitest"
+import { afterAll, assert, beforeEach, describe, it } from "@effect/vitest"
 import * as Schema from "effect/Schema"
+import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { PartitionId } from "../../src/domain/ids.ts"
 import { type ProcessRecord, ProcessTable, standingOf } from "../../src/process/ProcessTable.ts"
 import { processFacts, worldId } from "../../src/process/procfs.ts"
+import { stranger } from "../support/scratch.ts"
 
 const partition = Schema.decodeSync(PartitionId)("slappart0")
-const self = processFacts(process.pid)!
+/** A process as a service is one: it leads a session, and is not root's. */
+const child = spawn("sleep", ["1000"], { detached: true, stdio: "ignore", ...stranger })
+afterAll(() => child.kill("SIGKILL"))
+const self = processFacts(child.pid!)!
 
 const record = (changes: Partial<ProcessRecord> = {}): ProcessRecord => ({
   version: 1,
@@ -34,6 +39,10 @@ describe("standingOf", () => {
     ["another start time", record({ startTime: "1" }), self, "Recycled"],
     ["another user", record({ uid: self.uid + 1 }), self, "Recycled"],
     ["another boot or namespace", record({ world: "another" }), self, "Elsewhere"],
+    ["one that leads no session", record(), { ...self, session: self.pid - 1 }, "Recycled"],
+    ["one that leads no group", record(), { ...self, group: self.pid - 1 }, "Recycled"],
+    ["the first process", record({ pid: 1 }), { ...self, pid: 1, session: 1, group: 1 }, "Recycled"],
+    ["a process of root's", record({ uid: 0 }), { ...self, uid: 0 }, "Recycled"],
     ["a one-shot that ended", record({ ended: { _tag: "Exited", code: 0 } }), undefined, "Ended"],
     ["one that was stopped by hand", record({ isHeld: true }), undefined, "Ended"],
     [

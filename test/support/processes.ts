@@ -29,6 +29,13 @@ export const commandOf = (pid: number): string =>
     ?.replaceAll("\0", " ")
     .trim() ?? ""
 
+/** A living child. */
+export const childOf = (parent: number): number | undefined =>
+  readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .find((pid) => statusOf(pid)?.["PPid"] === String(parent) && isAlive(pid))
+
 export interface Belonging {
   readonly path: string
   readonly hasUid: (uid: number) => boolean

@@ -28,6 +28,12 @@ export const ownGroup = (
   return below === undefined ? undefined : `${mount.path}${below === "/" ? "" : below}`
 }
 
+/**
+ * The group in which groups can be made: its own, or the unit's when systemd has put the agent into a group of its own
+ * below that (`DelegateSubgroup=` in systemd/slapgrid.service). Then the agent is beside its services, not above them.
+ */
+export const delegatedGroup = (own: string): string => own.replace(/(\.service)\/agent$/, "$1")
+
 const probe = (parent: string): boolean => {
   const path = `${parent}/slapgrid-probe-${process.pid}`
   try {
@@ -45,7 +51,8 @@ export const writableBase = (): string | undefined => {
   const mount = findMount(fs.readFileSync("/proc/self/mountinfo", "utf8"))
   if (mount === undefined) return undefined
   const own = ownGroup(mount, fs.readFileSync("/proc/self/cgroup", "utf8"))
-  return own !== undefined && probe(own) ? own : undefined
+  if (own === undefined) return undefined
+  return [delegatedGroup(own), own].find(probe)
 }
 
 const hash = (text: string): string => createHash("sha256").update(text).digest("hex").slice(0, 16)

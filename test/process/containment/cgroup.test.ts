@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { findMount, groupName, memberName, ownGroup } from "../../../src/process/containment/cgroup.ts"
+import { delegatedGroup, findMount, groupName, memberName, ownGroup } from "../../../src/process/containment/cgroup.ts"
 
 const line = (root: string, path: string, type: string) => `41 31 0:38 ${root} ${path} rw,relatime - ${type} ${type} rw`
 
@@ -34,6 +34,17 @@ describe("ownGroup", () => {
     ["cgroup v1 alone", mount, "3:cpu:/\n", undefined],
   ])("%s", (_, where, self, expected) => {
     assert.strictEqual(ownGroup(where, self), expected)
+  })
+})
+
+describe("delegatedGroup", () => {
+  it.each([
+    ["a unit without a group for the agent", "/cg/system.slice/slapgrid.service", "/cg/system.slice/slapgrid.service"],
+    ["a unit with one", "/cg/system.slice/slapgrid.service/agent", "/cg/system.slice/slapgrid.service"],
+    ["another group of that name", "/cg/agent", "/cg/agent"],
+    ["a group in one of that name", "/cg/a.service/agent/inner", "/cg/a.service/agent/inner"],
+  ])("%s", (_, own, expected) => {
+    assert.strictEqual(delegatedGroup(own), expected)
   })
 })
 
