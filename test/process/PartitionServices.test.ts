@@ -1,6 +1,7 @@
 // What a partition's program gets: its user, environment, log and standard input, each opened for its start alone.
 import { it } from "@effect/vitest"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as fs from "node:fs"
@@ -41,14 +42,14 @@ const node = Effect.gen(function* () {
   )
   const services = Context.get(context, PartitionServices)
   const directory = yield* OwnedDirectory.open(path)
-  const alarms: Array<ServiceSpec> = []
+  const alarmed = yield* Deferred.make<ServiceSpec>()
   const watch = new Watch()
   const makeGroup = services.group({
     id: slappart0,
     onChange: watch.changed,
-    onAlarm: (spec) => Effect.sync(() => void alarms.push(spec)),
+    onAlarm: (spec) => Effect.asVoid(Deferred.succeed(alarmed, spec)),
   })
-  return { root, path, spawner, services, directory, watch, alarms, makeGroup }
+  return { root, path, spawner, services, directory, alarmed, makeGroup }
 })
 
 it.effect("the programs of a partition run as its owner, with the reference's environment, log and input", () =>
@@ -81,11 +82,11 @@ it.effect("the programs of a partition run as its owner, with the reference's en
 
 it.effect("a program whose log was planted is not started, raises its alarm and tells why", () =>
   Effect.gen(function* () {
-    const { alarms, directory, makeGroup, path, services, spawner, watch } = yield* node
+    const { alarmed, directory, makeGroup, path, services, spawner } = yield* node
     fs.symlinkSync("/etc/passwd", `${path}/.slappart0_web.log`)
     const group = yield* makeGroup
     yield* group.apply(yield* services.programsOf(slappart0, directory), "1")
-    yield* watch.until(() => alarms.length > 0)
+    yield* Deferred.await(alarmed)
     expect(group.status()[0]?.error).toBe(`cannot open log ${path}/.slappart0_web.log: ELOOP`)
     expect(spawner.processes).toStrictEqual([])
   }),
@@ -93,12 +94,12 @@ it.effect("a program whose log was planted is not started, raises its alarm and 
 
 it.effect.runIf(inCi || isRoot)("nothing of a partition that has become root's is started", () =>
   Effect.gen(function* () {
-    const { alarms, directory, makeGroup, path, services, spawner, watch } = yield* node
+    const { alarmed, directory, makeGroup, path, services, spawner } = yield* node
     const group = yield* makeGroup
     const specs = yield* services.programsOf(slappart0, directory)
     fs.chownSync(path, 0, 0)
     yield* group.apply(specs, "1")
-    yield* watch.until(() => alarms.length > 0)
+    yield* Deferred.await(alarmed)
     expect(group.status()[0]?.error).toContain("nothing is run as root")
     expect(spawner.processes).toStrictEqual([])
   }),
