@@ -110,7 +110,9 @@ export class PartitionServices extends Context.Service<
       const group = Effect.fnUntraced(function* ({ id, onAlarm, onChange }: GroupOptions) {
         const inherited = inheritances.take(id)
         const except = new Set(inherited.map(({ spec }) => programMember(spec.name)))
-        yield* containment.endOwner(id, { except, ownUid: () => undefined })
+        // Without cgroups only the user tells, and not of which of several programs a process is.
+        const runs = inherited.some(({ inheritance }) => "process" in inheritance)
+        yield* containment.endOwner(id, { except, ownUid: () => (runs ? undefined : ownUid(config.instanceRoot, id)) })
         const made = yield* makeServiceGroup({
           inherited,
           endRest: containment.endOwner(id, { except: new Set(), ownUid: () => ownUid(config.instanceRoot, id) }),

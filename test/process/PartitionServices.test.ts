@@ -4,6 +4,7 @@ import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
 import { expect } from "vitest"
 import { NodeConfig } from "../../src/config/NodeConfig.ts"
@@ -20,6 +21,7 @@ import { LogKeepers } from "../../src/process/logs/LogKeeper.ts"
 import { PartitionServices } from "../../src/process/PartitionServices.ts"
 import { settle, Watch } from "../support/Calls.ts"
 import { nodeConfig, slappart0 } from "../support/facts.ts"
+import { isAlive } from "../support/processes.ts"
 import { inCi, isRoot, openBelow, scratchDirectory, stranger } from "../support/scratch.ts"
 import { ScriptedSpawner } from "../support/ScriptedSpawner.ts"
 
@@ -103,4 +105,17 @@ it.effect.runIf(inCi || isRoot)("nothing of a partition that has become root's i
     expect(group.status()[0]?.error).toContain("nothing is run as root")
     expect(spawner.processes).toStrictEqual([])
   }),
+)
+
+it.live.runIf(inCi || isRoot)(
+  "what a crash left of a partition ends before its services begin, without cgroups too",
+  () =>
+    Effect.gen(function* () {
+      const { makeGroup } = yield* node
+      // Nobody's child, and in no record.
+      const script = "setsid sleep 1000 > /dev/null 2>&1 & echo $!"
+      const left = Number(execFileSync("sh", ["-c", script], { encoding: "utf8", ...stranger }))
+      yield* makeGroup
+      expect(isAlive(left)).toBe(false)
+    }),
 )
