@@ -24,13 +24,19 @@ import { PartitionServices } from "./process/PartitionServices.ts"
 import { ServiceCommands } from "./process/ServiceCommands.ts"
 import { Usage } from "./process/Usage.ts"
 import { Spawner } from "./process/Spawner.ts"
+import { TakeOver } from "./process/takeover/TakeOver.ts"
 import { Bangs } from "./report/Bangs.ts"
 import { Outbox } from "./report/Outbox.ts"
 import { StatusBoard } from "./report/StatusBoard.ts"
 import { version } from "./version.ts"
 
+export interface NodeOptions {
+  /** Take over from a reference node's supervisord on this machine, instead of refusing to start beside it. */
+  readonly isTakeOver?: boolean
+}
+
 /** A node that follows whatever `MasterClient` it is given. */
-const layerWithMaster = (config: NodeConfigShape) => {
+const layerWithMaster = (config: NodeConfigShape, options: NodeOptions = {}) => {
   const machine = Layer.mergeAll(
     Spawner.layer,
     Accounts.layer({ rootCheck: config.rootCheck }),
@@ -44,6 +50,7 @@ const layerWithMaster = (config: NodeConfigShape) => {
     Layer.provideMerge(MasterSync.layer),
     Layer.provide([actors, ServiceCommands.layer, Usage.layer]),
     Layer.provide(PartitionServices.layer),
+    Layer.provide(TakeOver.layer({ isTakeOver: options.isTakeOver ?? false })),
     Layer.provide(builds),
     Layer.provide(Bangs.layer),
     Layer.provideMerge(Outbox.layer),
@@ -56,8 +63,8 @@ const layerWithMaster = (config: NodeConfigShape) => {
 }
 
 /** A node that follows the SLAP master of its configuration. */
-const layer = (config: NodeConfigShape) =>
-  layerWithMaster(config).pipe(
+const layer = (config: NodeConfigShape, options: NodeOptions = {}) =>
+  layerWithMaster(config, options).pipe(
     Layer.provide(
       HttpMasterClient.layer({
         masterUrl: config.masterUrl,

@@ -13,6 +13,7 @@ import type { DesiredPartition, DesiredSoftware } from "../domain/DesiredState.t
 import type { PartitionId, SoftwareUrl } from "../domain/ids.ts"
 import { Containment } from "../process/containment/Containment.ts"
 import { Inheritances } from "../process/Inheritances.ts"
+import { TakeOver } from "../process/takeover/TakeOver.ts"
 import { StatusBoard } from "../report/StatusBoard.ts"
 import type { Actor } from "./Actor.ts"
 import type { PartitionWish } from "./partition/decide.ts"
@@ -53,15 +54,19 @@ export class NodeSupervisor extends Context.Service<
       yield* parts.board.setContainment(kind, limits)
       const partitionScope = yield* parallelScope
       const softwareScope = yield* parallelScope
+      const takeOver = yield* TakeOver
       const registry = new Registry({ ...parts, partitionScope, softwareScope })
       // Last registered, first to run: nothing new comes, then services end while everything they report to is there.
       yield* Effect.addFinalizer((exit) => Scope.close(partitionScope, exit))
       yield* Effect.forEach((yield* Inheritances).partitions, registry.adopt)
+      const scope = yield* Effect.scope
       let busySince: number | undefined
       const follow = Effect.gen(function* () {
         const update = yield* Queue.take(updates)
         busySince = yield* Clock.currentTimeMillis
         yield* Effect.catchDefect(registry.apply(update), tellDefect)
+        // Beside the following of the master: a group that does not stop holds up its partition alone.
+        yield* Effect.forkIn(takeOver.known(update.state.partitions.map(({ id }) => id)), scope)
         busySince = undefined
       })
       const following = yield* Effect.forkScoped(Effect.forever(follow))

@@ -7,7 +7,7 @@ import { MasterSync } from "../desired/MasterSync.ts"
 import { Departure } from "../process/Departure.ts"
 import { protectAgent } from "../process/protectAgent.ts"
 import { StatusBoard } from "../report/StatusBoard.ts"
-import { Slapgrid } from "../Slapgrid.ts"
+import { type NodeOptions, Slapgrid } from "../Slapgrid.ts"
 import { version } from "../version.ts"
 import { CommandFailure, exitStatus, toFailure } from "./exit.ts"
 import { loggingLayer, type LogFormat } from "./logging.ts"
@@ -37,7 +37,7 @@ const warnAsInit =
     : Effect.void
 
 /** Runs the node until it is interrupted (its services stop) or wants to leave (they do not). */
-const supervise = (config: NodeConfigShape) =>
+const supervise = (config: NodeConfigShape, options: NodeOptions) =>
   Effect.gen(function* () {
     const { syncNow } = yield* MasterSync
     const { isLeaving, leave, wanted } = yield* Departure
@@ -54,10 +54,10 @@ const supervise = (config: NodeConfigShape) =>
     yield* Effect.logInfo(`slapgrid ${version} runs ${config.computerId} of ${config.masterUrl}`)
     yield* Effect.forkScoped(keepHeapSmall)
     yield* wanted
-  }).pipe(Effect.scoped, Effect.provide(Slapgrid.layer(config)))
+  }).pipe(Effect.scoped, Effect.provide(Slapgrid.layer(config, options)))
 
 export const run = (
-  values: ConfigFlagValues & { readonly logFormat: LogFormat },
+  values: ConfigFlagValues & { readonly logFormat: LogFormat; readonly takeOver: boolean },
 ): Effect.Effect<void, CommandFailure> =>
   Effect.gen(function* () {
     const config = yield* configFrom(values)
@@ -65,5 +65,5 @@ export const run = (
     yield* warnAsInit
     yield* protectAgent
     // Around the node: it speaks before the node is made and until it is gone.
-    yield* Effect.provide(supervise(config), ServiceManager.layer)
+    yield* Effect.provide(supervise(config, { isTakeOver: values.takeOver }), ServiceManager.layer)
   }).pipe(Effect.mapError(toFailure), Effect.provide(loggingLayer(values.logFormat)))

@@ -39,6 +39,8 @@ export interface NodeConfigShape {
     readonly pids: number | undefined
     readonly processors: number | undefined
   }
+  /** Where the reference's passes leave their pids while they run. */
+  readonly referencePidFiles: ReadonlyArray<string>
   readonly rootCheck: boolean
 }
 

@@ -214,6 +214,14 @@ const readNetworkCache = (reader: SettingsReader): NodeConfigShape["buildoutNetw
     return value === "" ? [] : [[key, value] as const]
   })
 
+const PID_FILES = { software: "sr", instance: "cp", report: "ur" } as const
+
+const readPidFiles = (reader: SettingsReader): ReadonlyArray<string> =>
+  Object.entries(PID_FILES).map(([pass, short]) => {
+    const named = reader.text(reader.find(`pidfile_${pass}`))
+    return named === "" ? `/opt/slapos/slapgrid-${short}.pid` : absolute(named)
+  })
+
 /** Parts of the reference that a node may be set up for and that would silently not happen here. */
 const refuseUnsupported = (reader: SettingsReader): void => {
   const managers = reader.find("manager_list")
@@ -259,6 +267,7 @@ export const resolveSettings = (sources: Sources, surroundings: Surroundings): S
       pids: reader.value("partition_pids_max", parseCount),
       processors: reader.value("partition_cpu_max", parseProcessors),
     },
+    referencePidFiles: readPidFiles(reader),
     rootCheck: reader.valueOr("root_check", parseBoolean, "true"),
   }
   refuseUnsupported(reader)

@@ -20,6 +20,7 @@ import { makeServiceGroup, type ServiceGroup } from "./service/ServiceGroup.ts"
 import type { ServiceDependencies } from "./service/Service.ts"
 import { programEnvironment, programFolders, programLog, programs } from "./service/programs.ts"
 import type { ServiceProcess } from "./ServiceProcess.ts"
+import { TakeOver } from "./takeover/TakeOver.ts"
 import { Spawner } from "./Spawner.ts"
 
 export interface GroupOptions {
@@ -67,6 +68,7 @@ export class PartitionServices extends Context.Service<
       const logKeepers = yield* LogKeepers
       const { isLeaving } = yield* Departure
       const inheritances = yield* Inheritances
+      const takeOver = yield* TakeOver
       const groups = new Map<PartitionId, ServiceGroup>()
       const starts = yield* Semaphore.make(startsAtOnce)
       const paced = yield* makePace
@@ -112,10 +114,11 @@ export class PartitionServices extends Context.Service<
         const except = new Set(inherited.map(({ spec }) => programMember(spec.name)))
         // Without cgroups only the user tells, and not of which of several programs a process is.
         const runs = inherited.some(({ inheritance }) => "process" in inheritance)
-        yield* containment.endOwner(id, { except, ownUid: () => (runs ? undefined : ownUid(config.instanceRoot, id)) })
+        const userOfOurs = () => (takeOver.isElsewhere(id) ? undefined : ownUid(config.instanceRoot, id))
+        yield* containment.endOwner(id, { except, ownUid: () => (runs ? undefined : userOfOurs()) })
         const made = yield* makeServiceGroup({
           inherited,
-          endRest: containment.endOwner(id, { except: new Set(), ownUid: () => ownUid(config.instanceRoot, id) }),
+          endRest: containment.endOwner(id, { except: new Set(), ownUid: userOfOurs }),
           dependencies: {
             spawn,
             stopTimeout: config.stopTimeout,
@@ -126,9 +129,14 @@ export class PartitionServices extends Context.Service<
             isLeaving,
           },
         })
-        groups.set(id, made)
+        const taken: ServiceGroup = {
+          ...made,
+          apply: (...wanted) => Effect.andThen(takeOver.partition(id), made.apply(...wanted)),
+          stopAll: Effect.andThen(takeOver.partition(id), made.stopAll),
+        }
+        groups.set(id, taken)
         yield* Effect.addFinalizer(() => Effect.sync(() => groups.delete(id)))
-        return made
+        return taken
       }, paced)
 
       const programsOf = Effect.fnUntraced(function* (id: PartitionId, directory: OwnedDirectory) {

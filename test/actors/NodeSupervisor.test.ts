@@ -15,6 +15,7 @@ import type { PartitionWish } from "../../src/actors/partition/decide.ts"
 import { PartitionActors } from "../../src/actors/partition/PartitionActor.ts"
 import type { SoftwareWish } from "../../src/actors/software/decide.ts"
 import { SoftwareActors, type SoftwareOptions } from "../../src/actors/software/SoftwareActor.ts"
+import { TakeOver } from "../../src/process/takeover/TakeOver.ts"
 import { Inheritances } from "../../src/process/Inheritances.ts"
 import { Containment } from "../../src/process/containment/Containment.ts"
 import { MasterSync, type Update } from "../../src/desired/MasterSync.ts"
@@ -85,6 +86,7 @@ const supervised = Effect.gen(function* () {
         Layer.mergeAll(
           Layer.succeed(SoftwareActors, softwareActors),
           Containment.layerSession,
+          TakeOver.none,
           Layer.succeed(Inheritances, Inheritances.of({ partitions: [], take: () => [], remember: () => Effect.void })),
           Layer.succeed(PartitionActors, partitionActors),
           Layer.succeed(MasterSync, MasterSync.of({ updates, syncNow: Effect.void })),

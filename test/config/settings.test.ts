@@ -47,6 +47,7 @@ describe("resolveSettings", () => {
       instanceMinFreeSpace: 1000 * 1024 ** 2,
       serviceLogMaxSize: 100 * 1024,
       partitionLimits: { memory: undefined, pids: undefined, processors: undefined },
+      referencePidFiles: ["/opt/slapos/slapgrid-sr.pid", "/opt/slapos/slapgrid-cp.pid", "/opt/slapos/slapgrid-ur.pid"],
       rootCheck: true,
     })
   })
@@ -89,6 +90,7 @@ describe("resolveSettings", () => {
       instanceMinFreeSpace: 2 * 1024 ** 3,
       serviceLogMaxSize: 100 * 1024,
       partitionLimits: { memory: 4 * 1024 ** 3, pids: 500, processors: 1.5 },
+      referencePidFiles: ["/opt/slapos/slapgrid-sr.pid", "/opt/slapos/slapgrid-cp.pid", "/opt/slapos/slapgrid-ur.pid"],
       rootCheck: false,
     })
   })

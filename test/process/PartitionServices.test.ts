@@ -18,6 +18,7 @@ import { Departure } from "../../src/process/Departure.ts"
 import { Inheritances } from "../../src/process/Inheritances.ts"
 import { Launcher } from "../../src/process/launcher/Launcher.ts"
 import { LogKeepers } from "../../src/process/logs/LogKeeper.ts"
+import { TakeOver } from "../../src/process/takeover/TakeOver.ts"
 import { PartitionServices } from "../../src/process/PartitionServices.ts"
 import { settle, Watch } from "../support/Calls.ts"
 import { nodeConfig, slappart0 } from "../support/facts.ts"
@@ -38,7 +39,7 @@ const node = Effect.gen(function* () {
       Layer.provide([Accounts.layer({ rootCheck: true }), LogKeepers.layer]),
       Layer.provide(Launcher.layer),
       Layer.provide(Layer.provide(Inheritances.layer, AdoptedProcesses.layer)),
-      Layer.provide([Containment.layerSession, Departure.layer, AgentLock.layer]),
+      Layer.provide([Containment.layerSession, Departure.layer, AgentLock.layer, TakeOver.none]),
       Layer.provide(Layer.succeed(NodeConfig, nodeConfig({ instanceRoot: root, softwareRoot: root }))),
     ),
   )

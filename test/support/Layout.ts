@@ -14,9 +14,22 @@ export const laidOutRelease = "file:///none/software.cfg"
 
 export type LaidOutNode = TestNode<ScriptedTestMaster>
 
-export const makeLaidOutNode = (options: NodeOptions): Effect.Effect<LaidOutNode, never, Scope.Scope> =>
+interface LayoutOptions extends NodeOptions {
+  /** Mounts another file system as instance root, for the life of the Scope. */
+  readonly mount?: (instanceRoot: string) => Effect.Effect<void, never, Scope.Scope>
+}
+
+export const makeLaidOutNode = (options: LayoutOptions): Effect.Effect<LaidOutNode, never, Scope.Scope> =>
   Effect.gen(function* () {
     const node = yield* makeNode((_, ids) => makeScriptedTestMaster(ids), options)
+    if (options.mount !== undefined) {
+      yield* options.mount(node.instanceRoot)
+      for (const { gid, path, uid } of node.partitions) {
+        mkdirSync(path)
+        chownSync(path, uid, gid)
+        chmodSync(path, 0o750)
+      }
+    }
     for (const partition of node.partitions) {
       for (const folder of ["etc", "etc/run", "etc/service"])
         own(partition, folder, () => mkdirSync(`${partition.path}/${folder}`))

@@ -33,6 +33,7 @@ export const nodeConfig = (changes: Partial<NodeConfigShape> = {}): NodeConfigSh
   instanceMinFreeSpace: 0,
   serviceLogMaxSize: 100 * 1024,
   partitionLimits: { memory: undefined, pids: undefined, processors: undefined },
+  referencePidFiles: [],
   rootCheck: false,
   ...changes,
 })
