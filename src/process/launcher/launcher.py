@@ -15,7 +15,6 @@ import resource
 import select
 import signal
 import struct
-import sys
 
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
@@ -33,7 +32,6 @@ reset_signals = ignored_signals + (signal.SIGPIPE, signal.SIGXFSZ)
 
 libc = ctypes.CDLL(None, use_errno=True)
 own_pid = os.getpid()
-agent_pid = os.getppid()
 
 
 def checked(result):
@@ -184,6 +182,8 @@ class Launcher:
         # The end of a process that has not told yet whether it became its program, or None.
         self.starting = {}
         self.running = set()
+        # Those of them that do not outlive the agent.
+        self.dying = set()
         self.input = b""
         self.output = b""
 
@@ -218,12 +218,12 @@ class Launcher:
             try:
                 self.output = self.output[os.write(1, self.output) :]
             except BrokenPipeError:
-                os._exit(0)
+                self.leave()
 
     def receive(self, fd):
         data = os.read(fd, 1 << 20)
         if not data:
-            os._exit(0)
+            self.leave()
         *lines, self.input = (self.input + data).split(b"\n")
         for line in lines:
             request = json.loads(line.decode())
@@ -250,6 +250,8 @@ class Launcher:
         os.close(report)
         self.starting[pid] = None
         started = start_time(pid)
+        if request.get("dies"):
+            self.dying.add(pid)
         self.watch(done, lambda fd: self.started(fd, number, pid, started))
 
     def task(self, request):
@@ -283,6 +285,7 @@ class Launcher:
                 return
             if pid == 0:
                 return
+            self.dying.discard(pid)
             end = {"end": pid}
             if os.WIFSIGNALED(status):
                 end["signal"] = os.WTERMSIG(status)
@@ -294,6 +297,15 @@ class Launcher:
                 self.running.remove(pid)
                 self.tell(end)
             # Others are orphans of what runs here: nobody else would reap them.
+
+    def leave(self):
+        """The agent is gone: what was to die with it does, with what it has started in its group."""
+        for pid in self.dying:
+            try:
+                os.killpg(pid, signal.SIGKILL)
+            except OSError:
+                pass
+        os._exit(0)
 
     def signal(self, request):
         """To a process group of ours: until its leader was reaped, its number is nobody else's."""
@@ -316,9 +328,6 @@ def close_inherited():
 
 
 close_inherited()
-prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-if os.getppid() != agent_pid:
-    sys.exit(0)
 prctl(PR_SET_CHILD_SUBREAPER, 1)
 libc.prctl(PR_SET_NAME, ctypes.create_string_buffer(b"slapgrid-launch"), 0, 0, 0)
 for number in ignored_signals:

@@ -155,18 +155,24 @@ describe("a launcher that ends before its time", () => {
   )
 })
 
-it.live("it is gone when its Scope is closed", () =>
+it.live("it is gone when its Scope is closed, and with it what was to die, children in its group included", () =>
   Effect.gen(function* () {
-    const pid = yield* Effect.scoped(
+    const pids = yield* Effect.scoped(
       Effect.gen(function* () {
-        const { launcher, request } = yield* started
-        const service = yield* launcher.start(request("exec sleep 1000", { dies: true }))
-        return parentOf(service.pid)
+        const { launcher, request, root } = yield* started
+        const build = yield* launcher.start(request("sleep 1000 & echo $! >child; wait", { dies: true }))
+        const child = yield* eventually(
+          "the child's pid",
+          Effect.sync(() =>
+            textOf(`${root}/child`)?.endsWith("\n") === true ? Number(textOf(`${root}/child`)) : undefined,
+          ),
+        )
+        return [parentOf(build.pid), build.pid, child]
       }),
     )
     yield* eventually(
-      "its end",
-      Effect.sync(() => (isAlive(pid) ? undefined : true)),
+      "their end",
+      Effect.sync(() => (pids.some(isAlive) ? undefined : true)),
     )
   }),
 )
