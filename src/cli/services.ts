@@ -25,7 +25,9 @@ export const renderOutcome = ({ partition, problem, program, status }: ServiceOu
 const isDone = (action: ServiceCommand["action"], { problem, status }: ServiceOutcome): boolean =>
   problem === undefined &&
   (action === "signal" ||
-    (action === "stop" ? status?.isHeld === true : status?.state === "running" || status?.state === "exited"))
+    (action === "stop"
+      ? status?.isHeld === true || status?.state === "exited"
+      : status?.state === "running" || status?.state === "exited"))
 
 interface Values extends ConfigFlagValues {
   readonly programs: readonly [string, ...ReadonlyArray<string>]

@@ -44,11 +44,11 @@ export class Inheritances extends Context.Service<
           const { spec } = record
           const deployment = record.deployment ?? undefined
           if (record.ended !== null) return [{ spec, inheritance: { ended: record.ended, deployment } }]
-          if (record.isHeld) return [{ spec, inheritance: { isHeld: true, deployment } }]
           if (standing === "Alive") {
-            const { restarts, since } = record
-            return [{ spec, inheritance: { process: adopt(record), since, restarts, deployment } }]
+            const { isHeld: isStopping, restarts, since } = record
+            return [{ spec, inheritance: { process: adopt(record), since, restarts, deployment, isStopping } }]
           }
+          if (record.isHeld) return [{ spec, inheritance: { isHeld: true, deployment } }]
           if (standing === "Elsewhere") {
             table.remove(spec.partition, spec.name)
             return []
@@ -115,9 +115,9 @@ const toRecord = (world: string, spec: ServiceSpec, memory: Exclude<Memory, unde
   const down = { ...common, pid: 0, startTime: "", uid, cgroup: null, since: 0, restarts: 0 }
   if ("ended" in memory) return { ...down, ended: memory.ended, isHeld: false }
   if ("isHeld" in memory) return { ...down, ended: null, isHeld: true }
-  const { process, restarts, since } = memory
+  const { isStopping, process, restarts, since } = memory
   const { cgroup = null, pid, startTime } = process
-  return { ...common, pid, startTime, uid, cgroup, since, restarts, ended: null, isHeld: false }
+  return { ...common, pid, startTime, uid, cgroup, since, restarts, ended: null, isHeld: isStopping }
 }
 
 const tellStandings = Effect.fnUntraced(function* (known: ReadonlyArray<Known>) {

@@ -37,7 +37,7 @@ export const ProcessRecord = Schema.Struct({
   deployment: Schema.NullOr(Schema.String),
   /** How an `etc/run` program ended by itself; null while it should run. */
   ended: Schema.NullOr(Ended),
-  /** Stopped by hand. */
+  /** Stopped by hand; with a pid, the process was still to end. */
   isHeld: Schema.Boolean,
 })
 export type ProcessRecord = typeof ProcessRecord.Type
@@ -68,7 +68,7 @@ const canBeService = ({ group, pid, session, uid }: ProcessFacts): boolean =>
   pid > 1 && session === pid && group === pid && uid !== 0
 
 export const standingOf = (record: ProcessRecord, world: string, facts: ProcessFacts | undefined): Standing => {
-  if (record.ended !== null || record.isHeld) return "Ended"
+  if (record.ended !== null || (record.isHeld && record.pid === 0)) return "Ended"
   if (record.world !== world) return "Elsewhere"
   if (facts === undefined || facts.state === "Z") return "Gone"
   return facts.startTime === record.startTime && facts.uid === record.uid && canBeService(facts) ? "Alive" : "Recycled"

@@ -44,7 +44,9 @@ describe("standingOf", () => {
     ["the first process", record({ pid: 1 }), { ...self, pid: 1, session: 1, group: 1 }, "Recycled"],
     ["a process of root's", record({ uid: 0 }), { ...self, uid: 0 }, "Recycled"],
     ["a one-shot that ended", record({ ended: { _tag: "Exited", code: 0 } }), undefined, "Ended"],
-    ["one that was stopped by hand", record({ isHeld: true }), undefined, "Ended"],
+    ["one that was stopped by hand", record({ isHeld: true, pid: 0 }), undefined, "Ended"],
+    ["one that was being stopped by hand", record({ isHeld: true }), self, "Alive"],
+    ["one that has ended of that since", record({ isHeld: true }), undefined, "Gone"],
     [
       "a one-shot that ended in another boot",
       record({ world: "another", ended: { _tag: "Unknown" } }),

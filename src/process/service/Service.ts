@@ -19,6 +19,8 @@ export type Memory =
       readonly since: number
       readonly restarts: number
       readonly deployment: string | undefined
+      /** Whether it was being stopped by hand. */
+      readonly isStopping: boolean
     }
   | { readonly ended: ExitStatus; readonly deployment: string | undefined }
   /** Stopped by hand. */
@@ -59,7 +61,7 @@ export interface Service {
    * runs, or could not be started. One that was stopped by hand is started only when `isRelease` says so.
    */
   readonly start: (deployment: string | undefined, isRelease?: boolean) => Effect.Effect<void>
-  /** Starts it by hand, whatever it waits for; returns when it runs, or could not be started. */
+  /** Starts it by hand, after its end when it is being stopped; returns when it runs, or could not be started. */
   readonly startNow: Effect.Effect<void>
   /** Stops it by hand; returns when nothing of it is left. */
   readonly hold: Effect.Effect<void>
@@ -92,7 +94,10 @@ type Request =
   | { readonly _tag: "StartNow" | "Hold"; readonly answer: Deferred.Deferred<void> }
 
 /** What lies in the queue. */
-type Message = Exclude<ServiceEvent, { readonly _tag: Request["_tag"] }> | Request
+type Message =
+  | Exclude<ServiceEvent, { readonly _tag: Request["_tag"] | "Ended" }>
+  | (Extract<ServiceEvent, { readonly _tag: "Ended" }> & { readonly process: ServiceProcess })
+  | Request
 
 /** Starts a fiber that lives until it is interrupted or done. */
 type Fork = (effect: Effect.Effect<void>) => Fiber.Fiber<void>
@@ -112,7 +117,9 @@ class Supervised implements Service {
   #timer: Fiber.Fiber<void> | undefined
   #leaveLog: Effect.Effect<void> = Effect.void
   /** Those who wait for its end after they stopped it by hand. */
-  #holders: Array<Deferred.Deferred<void>> = []
+  readonly #holders: Array<Deferred.Deferred<void>> = []
+  /** Those who want it started by hand as soon as it has stopped. */
+  readonly #starters: Array<Deferred.Deferred<void>> = []
   /** Its death is to be told. */
   #isAlarmed = false
   #isWanted = true
@@ -186,7 +193,11 @@ class Supervised implements Service {
         this.#lastExit = inheritance.died
         return Effect.andThen(this.#step({ _tag: "DiedBefore" }), this.#tellAlarm)
       }
-      return Effect.andThen(this.#watch(inheritance.process), this.#step({ _tag: "Adopted", since: inheritance.since }))
+      const { isStopping, process, since } = inheritance
+      return this.#watch(process).pipe(
+        Effect.andThen(this.#step({ _tag: "Adopted", since })),
+        Effect.andThen(isStopping ? this.#step({ _tag: "Hold" }) : Effect.void),
+      )
     })
   }
 
@@ -205,8 +216,9 @@ class Supervised implements Service {
       if (this.#worker !== undefined) yield* Fiber.await(this.#worker)
       if (this.#watcher !== undefined) yield* Fiber.interrupt(this.#watcher)
       yield* Effect.andThen(this.#cancelTimer, this.#leaveLog)
-      for (const message of this.#messages) if ("answer" in message) Deferred.doneUnsafe(message.answer, Effect.void)
-      this.#answerHolders()
+      answerAll(this.#messages.flatMap((message) => ("answer" in message ? [message.answer] : [])))
+      answerAll(this.#holders)
+      answerAll(this.#starters)
     })
   }
 
@@ -234,22 +246,32 @@ class Supervised implements Service {
 
   #take(message: Message): Effect.Effect<void> {
     return Effect.gen({ self: this }, function* () {
+      // The end of a process that was given up long ago says nothing about its successor.
+      if (message._tag === "Ended" && message.process !== this.#process) return
       if (message._tag === "Stop") this.#isWanted = false
       yield* "answer" in message ? this.#serve(message) : this.#step(message)
       yield* this.#tellAlarm
-      const isDown = this.#state._tag === "Stopped" || this.#state._tag === "Held"
+      const isDown = ["Stopped", "Held", "Exited"].includes(this.#state._tag)
       if (!isDown || (this.#isWanted && this.#holders.length === 0)) return
       // An `etc/run` program may have ended long ago and left children in its group.
       if (this.#process !== undefined) yield* this.#process.end
-      this.#answerHolders()
+      answerAll(this.#holders)
+      if (this.#isWanted && this.#starters.length > 0) yield* this.#step({ _tag: "StartNow" })
+      answerAll(this.#starters)
       if (!this.#isWanted && this.#state._tag === "Stopped") yield* Deferred.succeed(this.#stopped, undefined)
     })
   }
 
   #serve(request: Request): Effect.Effect<void> {
     if (request._tag === "Hold") {
+      // The newer wish counts.
+      answerAll(this.#starters)
       this.#holders.push(request.answer)
       return this.#step({ _tag: "Hold" })
+    }
+    if (request._tag === "StartNow" && this.#state._tag === "Stopping" && this.#isWanted) {
+      this.#starters.push(request.answer)
+      return Effect.void
     }
     const step = Effect.suspend(() => {
       if (!this.#isWanted) return Effect.void
@@ -274,11 +296,6 @@ class Supervised implements Service {
   /** Whether the next try is a matter of no time. */
   get #isRetryDue(): boolean {
     return this.#state._tag === "Starting" || (this.#state._tag === "Backoff" && this.#state.failures === 1)
-  }
-
-  #answerHolders(): void {
-    for (const answer of this.#holders) Deferred.doneUnsafe(answer, Effect.void)
-    this.#holders = []
   }
 
   /** Whether it is an `etc/run` program that has ended by itself for this very deployment, or for one unknown. */
@@ -351,10 +368,11 @@ class Supervised implements Service {
     const state = this.#state
     const deployment = this.#deployment
     const process = this.#process
+    const isStopping = state._tag === "Stopping" && state.isByHand
     // One that has just died, too: should the agent end before it runs again, its successor has to know.
-    if ((state._tag === "Running" || state._tag === "Backoff") && process !== undefined) {
+    if ((state._tag === "Running" || state._tag === "Backoff" || isStopping) && process !== undefined) {
       const since = state._tag === "Running" ? state.since : 0
-      return { process, since, restarts: this.#restarts, deployment }
+      return { process, since, restarts: this.#restarts, deployment, isStopping }
     }
     if (state._tag === "Held") return { isHeld: true, deployment }
     return state._tag === "Exited" && this.#lastExit !== undefined ? { ended: this.#lastExit, deployment } : undefined
@@ -363,16 +381,16 @@ class Supervised implements Service {
   #watch(process: ServiceProcess): Effect.Effect<void> {
     return Effect.gen({ self: this }, function* () {
       this.#process = process
-      this.#watcher = this.#fork(Effect.flatMap(process.exit, (exit) => this.#ended(exit)))
+      this.#watcher = this.#fork(Effect.flatMap(process.exit, (exit) => this.#ended(process, exit)))
       // Until the next start or the end of the supervision: what a program leaves behind writes to its log, too.
       this.#leaveLog = yield* this.#dependencies.keepLog(this.spec, process)
     })
   }
 
-  #ended(exit: ExitStatus): Effect.Effect<void> {
+  #ended(process: ServiceProcess, exit: ExitStatus): Effect.Effect<void> {
     return Effect.flatMap(Clock.currentTimeMillis, (at) => {
-      this.#watcher = undefined
-      return this.#send({ _tag: "Ended", at, exit })
+      if (process === this.#process) this.#watcher = undefined
+      return this.#send({ _tag: "Ended", at, exit, process })
     })
   }
 
@@ -398,6 +416,11 @@ class Supervised implements Service {
       }),
     )
   }
+}
+
+/** Answers those who wait, each once. */
+const answerAll = (waiting: Array<Deferred.Deferred<void>>): void => {
+  for (const answer of waiting.splice(0)) Deferred.doneUnsafe(answer, Effect.void)
 }
 
 /** A program that cannot even be tried is one that could not be started. */

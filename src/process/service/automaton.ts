@@ -89,6 +89,8 @@ const whileDown = (kind: ServiceKind, state: ServiceState, event: ServiceEvent):
     case "Stop":
       return stay(initial)
     case "Hold":
+      // An `etc/run` program that has done its work stays so: only another deployment starts it again anyway.
+      return stay(state._tag === "Exited" ? state : held)
     case "HeldBefore":
       return stay(held)
     case "Adopted":

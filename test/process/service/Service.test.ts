@@ -11,7 +11,13 @@ import { expect } from "vitest"
 import { exited, signaled } from "../../../src/domain/ExitStatus.ts"
 import type { ServiceSpec } from "../../../src/domain/ServiceSpec.ts"
 import { sessionEnclosure } from "../../../src/process/containment/Containment.ts"
-import { makeService, type Service, type ServiceDependencies } from "../../../src/process/service/Service.ts"
+import {
+  type Inheritance,
+  makeService,
+  type Memory,
+  type Service,
+  type ServiceDependencies,
+} from "../../../src/process/service/Service.ts"
 import { settle, Watch } from "../../support/Calls.ts"
 import { program } from "../../support/facts.ts"
 import { ScriptedSpawner } from "../../support/ScriptedSpawner.ts"
@@ -31,24 +37,29 @@ const commandOf = (spec: ServiceSpec) => ({
 const supervised = Effect.fnUntraced(function* (
   spec: ServiceSpec = program("web-on-watch"),
   changes: Partial<ServiceDependencies> = {},
+  inheritance?: Inheritance,
 ) {
   const spawner = new ScriptedSpawner()
   const watch = new Watch()
   const scope = yield* Scope.make()
   const told = { alarms: 0, changes: 0 }
-  const service: Service = yield* makeService(spec, {
-    spawn: () => spawner.spawn(commandOf(spec)),
-    stopTimeout,
-    onChange: Effect.andThen(
-      Effect.sync(() => told.changes++),
-      watch.changed,
-    ),
-    onAlarm: () => Effect.sync(() => void told.alarms++),
-    remember: () => Effect.void,
-    keepLog: () => Effect.succeed(Effect.void),
-    isLeaving: () => false,
-    ...changes,
-  }).pipe(Scope.provide(scope))
+  const service: Service = yield* makeService(
+    spec,
+    {
+      spawn: () => spawner.spawn(commandOf(spec)),
+      stopTimeout,
+      onChange: Effect.andThen(
+        Effect.sync(() => told.changes++),
+        watch.changed,
+      ),
+      onAlarm: () => Effect.sync(() => void told.alarms++),
+      remember: () => Effect.void,
+      keepLog: () => Effect.succeed(Effect.void),
+      isLeaving: () => false,
+      ...changes,
+    },
+    inheritance,
+  ).pipe(Scope.provide(scope))
   const until = (state: string) => watch.until(() => service.status.state === state)
   return { spawner, service, until, told, stop: Scope.close(scope, Exit.void) }
 })
@@ -533,6 +544,100 @@ describe("by hand", () => {
         }),
       )
       expect(next).toMatchObject({ state: "stopped", isHeld: true })
+    }),
+  )
+
+  it.effect("a stop leaves what has done its work as it is, but nothing that it left behind", () =>
+    Effect.gen(function* () {
+      const { service, spawner, until, stop } = yield* supervised(program("once", { kind: "run" }))
+      yield* service.start("1")
+      const process = yield* spawner.next
+      yield* process.ends(exited(0))
+      yield* until("exited")
+      yield* service.hold
+      yield* process.killed
+      yield* service.start("1")
+      expect([service.status.state, service.status.isHeld, spawner.untaken]).toStrictEqual(["exited", false, 0])
+      yield* service.start("2")
+      yield* spawner.next
+      yield* stop
+    }),
+  )
+
+  it.effect("a start waits for the end of what is being stopped; a stop after that counts", () =>
+    Effect.gen(function* () {
+      const { service, spawner, stop } = yield* supervised()
+      spawner.disobey()
+      yield* service.start("1")
+      const first = yield* spawner.next
+      const holding = yield* Effect.forkChild(service.hold)
+      yield* first.terminated
+      const starting = yield* Effect.forkChild(service.startNow)
+      yield* settle
+      expect([starting.pollUnsafe(), spawner.untaken]).toStrictEqual([undefined, 0])
+      yield* first.ends(exited(0))
+      yield* Fiber.join(holding)
+      yield* Fiber.join(starting)
+      expect(service.status.state).toBe("running")
+      const second = yield* spawner.next
+      const all = yield* Effect.forkChild(
+        Effect.all([service.hold, service.startNow, service.hold], { concurrency: "unbounded" }),
+      )
+      yield* second.terminated
+      yield* settle
+      yield* second.ends(exited(0))
+      yield* Fiber.join(all)
+      expect([service.status.isHeld, spawner.untaken]).toStrictEqual([true, 0])
+      yield* stop
+    }),
+  )
+
+  it.effect("a stop that the agent did not live to see is gone on with by the next one", () =>
+    Effect.gen(function* () {
+      const remembered: Array<Memory> = []
+      const { service, spawner, stop } = yield* supervised(program("web-on-watch"), {
+        remember: (_, memory) => Effect.sync(() => void remembered.push(memory)),
+        isLeaving: () => true,
+      })
+      spawner.disobey()
+      yield* service.start("1")
+      const process = yield* spawner.next
+      const holding = yield* Effect.forkChild(service.hold)
+      yield* process.terminated
+      yield* settle
+      yield* stop
+      yield* Fiber.join(holding)
+      const memory = remembered.at(-1)
+      expect(memory).toMatchObject({ process: { pid: process.pid }, isStopping: true, deployment: "1" })
+      const next = yield* supervised(program("web-on-watch"), {}, memory)
+      yield* TestClock.adjust(stopTimeout)
+      yield* next.until("stopped")
+      expect([process.signals, next.service.status.isHeld]).toStrictEqual([["SIGTERM", "SIGTERM", "SIGKILL"], true])
+      yield* next.stop
+    }),
+  )
+
+  it.effect("the late end of what nobody could end is not taken for that of its successor", () =>
+    Effect.gen(function* () {
+      const { service, spawner, stop, told } = yield* supervised()
+      yield* service.start("1")
+      const first = yield* spawner.next
+      first.obeys = false
+      first.isMortal = false
+      const holding = yield* Effect.forkChild(service.hold)
+      yield* first.terminated
+      yield* settle
+      yield* TestClock.adjust(stopTimeout)
+      yield* settle
+      yield* TestClock.adjust(10_000)
+      yield* Fiber.join(holding)
+      yield* service.startNow
+      const second = yield* spawner.next
+      yield* first.ends(signaled("SIGKILL"))
+      yield* settle
+      expect(service.status).toMatchObject({ state: "running", pid: second.pid, lastExit: undefined })
+      expect(told.alarms).toBe(0)
+      yield* stop
     }),
   )
 

@@ -65,7 +65,6 @@ const byHand: ReadonlyArray<Edge> = [
   [exitedState, startNow, { _tag: "Starting", failures: 0 }, spawn],
   [held, startNow, { _tag: "Starting", failures: 0 }, spawn],
   [stopped, hold, held],
-  [exitedState, hold, held],
   [stopped, heldBefore, held],
   [exitedState, heldBefore, held],
   [held, stop, stopped],
