@@ -22,9 +22,9 @@ import { Launcher } from "./process/launcher/Launcher.ts"
 import { LogKeepers } from "./process/logs/LogKeeper.ts"
 import { PartitionServices } from "./process/PartitionServices.ts"
 import { ServiceCommands } from "./process/ServiceCommands.ts"
-import { Usage } from "./process/Usage.ts"
 import { Spawner } from "./process/Spawner.ts"
 import { TakeOver } from "./process/takeover/TakeOver.ts"
+import { NodeMeter } from "./process/usage/NodeMeter.ts"
 import { Bangs } from "./report/Bangs.ts"
 import { Outbox } from "./report/Outbox.ts"
 import { StatusBoard } from "./report/StatusBoard.ts"
@@ -48,7 +48,7 @@ const layerWithMaster = (config: NodeConfigShape, options: NodeOptions = {}) => 
   return NodeSupervisor.layer.pipe(
     Layer.provideMerge(ControlServer.layer(agentDirectory(config.instanceRoot))),
     Layer.provideMerge(MasterSync.layer),
-    Layer.provide([actors, ServiceCommands.layer, Usage.layer]),
+    Layer.provide([actors, ServiceCommands.layer, NodeMeter.layer]),
     Layer.provide(PartitionServices.layer),
     Layer.provide(TakeOver.layer({ isTakeOver: options.isTakeOver ?? false })),
     Layer.provide(builds),

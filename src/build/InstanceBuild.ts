@@ -6,7 +6,7 @@ import * as Layer from "effect/Layer"
 import { NodeConfig, type NodeConfigShape } from "../config/NodeConfig.ts"
 import type { PartitionRequestedState } from "../domain/DesiredState.ts"
 import type { PartitionId, SoftwareUrl } from "../domain/ids.ts"
-import { agentUid, inheritedEnvironment, ownerOf, readTrusted } from "../files/machine.ts"
+import { agentUid, inheritedEnvironment, ownerOf, readTrusted, releaseDirectory } from "../files/machine.ts"
 import { OwnedDirectory } from "../files/OwnedDirectory.ts"
 import { Accounts } from "../process/Accounts.ts"
 import { Containment } from "../process/containment/Containment.ts"
@@ -17,7 +17,6 @@ import { Buildout } from "./Buildout.ts"
 import { buildEnvironment } from "./environment.ts"
 import { invocation } from "./launcher.ts"
 import { instanceProfile } from "./profile.ts"
-import { releaseDirectory } from "./SoftwareBuild.ts"
 
 export interface InstanceRequest {
   readonly id: PartitionId

@@ -6,7 +6,15 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { NodeConfig, type NodeConfigShape } from "../config/NodeConfig.ts"
 import type { SoftwareUrl } from "../domain/ids.ts"
-import { agentDirectory, makeOwnedDirectory, md5Hex, ownerOf, readEnd, readTrusted, sizeOf } from "../files/machine.ts"
+import {
+  agentDirectory,
+  makeOwnedDirectory,
+  ownerOf,
+  readEnd,
+  readTrusted,
+  releaseDirectory,
+  sizeOf,
+} from "../files/machine.ts"
 import { OwnedDirectory } from "../files/OwnedDirectory.ts"
 import { removeTree } from "../files/removeTree.ts"
 import { Accounts } from "../process/Accounts.ts"
@@ -27,9 +35,6 @@ const logFile = ".slapgrid-build.log"
 const logLimit = 20 * 1024 * 1024
 const completedFile = ".completed"
 const marker = "bin/buildout-bootstrap-skipped"
-
-/** Where a release lives. */
-export const releaseDirectory = (softwareRoot: string, url: SoftwareUrl): string => `${softwareRoot}/${md5Hex(url)}`
 
 export class SoftwareBuild extends Context.Service<
   SoftwareBuild,

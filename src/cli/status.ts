@@ -1,9 +1,9 @@
 // `slapgrid status`: what the running agent knows, for people and (`--json`) for machines.
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type { NodeStatus, ServiceStatus } from "../domain/NodeStatus.ts"
+import type { LimitStatus, NodeStatus, ServiceStatus } from "../domain/NodeStatus.ts"
 import { describeExit } from "../domain/ExitStatus.ts"
-import { escapeControls } from "../domain/text.ts"
+import { escapeControls, showSize } from "../domain/text.ts"
 import { getStatus } from "../control/ControlClient.ts"
 import { toFailure } from "./exit.ts"
 import { configFrom } from "./configuration.ts"
@@ -25,16 +25,36 @@ const lastLine = (text: string | undefined): string => escapeControls(text?.trim
 const lastEnd = ({ error, isHeld, lastExit }: ServiceStatus): string =>
   isHeld ? "by hand" : firstLine(error ?? (lastExit === undefined ? "" : describeExit(lastExit)))
 
+const limitText = ({ option, value }: LimitStatus): string => {
+  switch (option) {
+    case "partition_memory_max":
+      return `memory ${showSize(value)}`
+    case "partition_pids_max":
+      return `${value} processes`
+    case "partition_cpu_max":
+      return `${value} processors`
+  }
+}
+
+/** What each partition may use, and what of that nobody holds. */
+export const renderLimits = (limits: ReadonlyArray<LimitStatus>): ReadonlyArray<string> => {
+  const held = limits.filter(({ heldBy }) => heldBy !== undefined)
+  const words = held.map((limit) => `${limitText(limit)}${limit.heldBy === "rlimit" ? " (of its user)" : ""}`)
+  return [
+    ...(words.length === 0 ? [] : [`each partition is limited to ${words.join(", ")}`]),
+    ...limits
+      .filter(({ heldBy }) => heldBy === undefined)
+      .map((limit) => `not in force: ${limitText(limit)} for each partition, because ${limit.problem ?? "it failed"}`),
+  ]
+}
+
 export const renderStatus = (status: NodeStatus, now: number): string => {
   const sync = status.sync.lastSuccess === undefined ? "never" : `${age(now - status.sync.lastSuccess)} ago`
   const services = status.partitions.flatMap(({ id, services }) => services.map((service) => ({ id, service })))
   return [
     `computer ${status.computer}, agent pid ${status.pid}, up ${age(now - status.startedAt)}, last sync ${sync}, services kept together by ${status.containment}`,
     ...(status.sync.error === undefined ? [] : [`master: ${firstLine(status.sync.error)}`]),
-    ...status.limits.map(
-      ({ option, problem, value }) =>
-        `${option} ${value}: ${problem === undefined ? "in force" : `not in force: ${firstLine(problem)}`}`,
-    ),
+    ...renderLimits(status.limits).map(firstLine),
     "",
     table(
       ["SOFTWARE RELEASE", "WANTED", "STATE", "SINCE", "LAST LINE OR ERROR"],

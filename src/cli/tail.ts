@@ -4,23 +4,13 @@ import { findLog, tail as tailLog } from "../process/logs/LogReader.ts"
 import { configFrom } from "./configuration.ts"
 import { CommandFailure, exitStatus, toFailure } from "./exit.ts"
 import type { ConfigFlagValues } from "./options.ts"
+import { readerLeft, show } from "./output.ts"
 
 interface TailValues extends ConfigFlagValues {
   readonly follow: boolean
   readonly lines: number
   readonly program: string
 }
-
-/** Returns when it is written: a slow reader holds us up, not our memory. */
-const show = (text: string): Effect.Effect<void> =>
-  Effect.callback((resume) => void process.stdout.write(text, () => resume(Effect.void)))
-
-/** When the reader of our output has left (`slapgrid tail … | head`). */
-const readerLeft: Effect.Effect<void> = Effect.callback((resume) => {
-  const listener = () => resume(Effect.void)
-  process.stdout.once("error", listener)
-  return Effect.sync(() => process.stdout.off("error", listener))
-})
 
 export const tail = Effect.fnUntraced(function* (values: TailValues) {
   if (values.lines < 0) {

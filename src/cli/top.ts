@@ -1,98 +1,77 @@
-// `slapgrid top`: what partitions and programs take of the machine, again and again on a terminal.
+// `slapgrid top`: what the agent, partitions and services use, again and again.
 import * as Effect from "effect/Effect"
 import { getUsage } from "../control/ControlClient.ts"
-import type { NodeUsage, PartitionUsage, ProcessUsage } from "../domain/NodeUsage.ts"
+import { type NodeRates, ratesBetween, type UsageRate } from "../domain/NodeUsage.ts"
+import { showSize } from "../domain/text.ts"
 import { configFrom } from "./configuration.ts"
 import { CommandFailure, exitStatus, toFailure } from "./exit.ts"
 import type { ConfigFlagValues } from "./options.ts"
+import { readerLeft, show } from "./output.ts"
 import { table } from "./table.ts"
 
 interface TopValues extends ConfigFlagValues {
   readonly once: boolean
+  /** Seconds. */
   readonly interval: number
   readonly json: boolean
 }
 
-/** One line of the table; the processor as a share of one, from what was used since `before`. */
-interface Line {
-  readonly name: string
-  readonly processor: number
-  readonly memory: number
-  readonly processes: number
+const head = ["NAME", "CPU %", "MEMORY", "PROCESSES"]
+
+const cellsOf = (name: string, { cpuPercent, memory, processes }: UsageRate): ReadonlyArray<string> => [
+  name,
+  cpuPercent === null ? "" : cpuPercent.toFixed(1),
+  showSize(memory),
+  String(processes),
+]
+
+const byCpu = (a: UsageRate, b: UsageRate): number => (b.cpuPercent ?? 0) - (a.cpuPercent ?? 0)
+
+/** A row each: the agent, builds of releases, and partitions with their services, the busiest first. */
+export const renderUsage = ({ agent, partitions, software }: NodeRates): string => {
+  const rows = [
+    cellsOf("agent", agent),
+    ...software.map((one) => cellsOf(`building ${one.url}`, one)),
+    ...partitions
+      .toSorted(byCpu)
+      .flatMap((one) => [
+        cellsOf(one.id, one),
+        ...one.services.toSorted(byCpu).map((service) => cellsOf(`  ${one.id}:${service.name}`, service)),
+      ]),
+  ]
+  // Numbers stand below each other by their last digit.
+  const width = (column: number) => Math.max(...[head, ...rows].map((row) => row[column]?.length ?? 0))
+  const aligned = ([name = "", ...numbers]: ReadonlyArray<string>) => [
+    name,
+    ...numbers.map((cell, index) => cell.padStart(width(index + 1))),
+  ]
+  return table(aligned(head), rows.map(aligned))
 }
 
-const sum = (numbers: ReadonlyArray<number>): number => numbers.reduce((total, one) => total + one, 0)
-
-/** A share of a processor, in percent; what was not there before began meanwhile. */
-const share = (now: ProcessUsage, before: ProcessUsage | undefined, milliseconds: number): number =>
-  milliseconds <= 0 ? 0 : (Math.max(0, now.processor - (before?.processor ?? 0)) / 1000 / milliseconds) * 100
-
-const linesOf = (now: PartitionUsage, before: PartitionUsage | undefined, elapsed: number): ReadonlyArray<Line> => {
-  const services = now.services.map((service) => ({
-    ...service,
-    name: `${now.id}:${service.name}`,
-    processor: share(
-      service,
-      before?.services.find(({ name }) => name === service.name),
-      elapsed,
-    ),
-  }))
-  const total = {
-    name: now.id,
-    processor: sum(services.map(({ processor }) => processor)),
-    memory: sum(services.map(({ memory }) => memory)),
-    processes: sum(services.map(({ processes }) => processes)),
-  }
-  return [total, ...services.toSorted((a, b) => b.processor - a.processor || b.memory - a.memory)]
+/** As much of the text as a terminal has room for, from its upper left corner on. */
+export const screenful = (text: string, { columns, rows }: { readonly columns: number; readonly rows: number }) => {
+  const lines = text.split("\n").slice(0, Math.max(1, rows - 1))
+  return `\u001b[H\u001b[2J${lines.map((line) => `${line.slice(0, columns)}\n`).join("")}`
 }
 
-const megabytes = (bytes: number): string => `${(bytes / 1024 / 1024).toFixed(1)} MB`
-
-/** The partitions that take most come first. */
-export const renderUsage = (now: NodeUsage, before: NodeUsage): string => {
-  const elapsed = now.at - before.at
-  const partitions = now.partitions
-    .map((one) =>
-      linesOf(
-        one,
-        before.partitions.find(({ id }) => id === one.id),
-        elapsed,
-      ),
-    )
-    .toSorted((a, b) => (b[0]?.processor ?? 0) - (a[0]?.processor ?? 0) || (b[0]?.memory ?? 0) - (a[0]?.memory ?? 0))
-  const agent = {
-    name: "slapgrid (the agent)",
-    processor: share(now.agent, before.agent, elapsed),
-    memory: now.agent.memory,
-    processes: 1,
-  }
-  return table(
-    ["PARTITION, SERVICE", "CPU", "MEMORY", "PROCESSES"],
-    [agent, ...partitions.flat()].map(({ memory, name, processes, processor }) => [
-      name,
-      `${processor.toFixed(1)} %`,
-      megabytes(memory),
-      String(processes),
-    ]),
-  )
+const shown = (rates: NodeRates, { json, once }: TopValues): string => {
+  if (json) return `${JSON.stringify(rates)}\n`
+  const text = renderUsage(rates)
+  return process.stdout.isTTY && !once ? screenful(text, process.stdout) : `${text}\n${once ? "" : "\n"}`
 }
 
-const clear = "\u001b[H\u001b[2J"
-
-export const top = Effect.fnUntraced(function* ({ interval, json, once, ...values }: TopValues) {
-  if (!(interval > 0)) {
-    const message = `--interval ${interval}: write how many seconds, more than 0`
+export const top = Effect.fnUntraced(function* (values: TopValues) {
+  if (!(values.interval >= 0.1 && values.interval <= 3600)) {
+    const message = `--interval ${values.interval}: write seconds from 0.1 to 3600`
     return yield* new CommandFailure({ status: exitStatus.failed, message })
   }
   const { instanceRoot } = yield* configFrom(values)
-  const isRepeating = !once && !json && process.stdout.isTTY
   let before = yield* getUsage(instanceRoot)
-  while (true) {
-    yield* Effect.sleep(interval * 1000)
-    const now = yield* getUsage(instanceRoot)
-    const text = json ? JSON.stringify({ before, now }, null, 2) : renderUsage(now, before)
-    process.stdout.write(`${isRepeating ? clear : ""}${text}\n`)
-    if (!isRepeating) return
-    before = now
-  }
+  const turn = Effect.gen(function* () {
+    yield* Effect.sleep(values.interval * 1000)
+    const after = yield* getUsage(instanceRoot)
+    yield* show(shown(ratesBetween(before, after), values))
+    before = after
+  })
+  yield* (values.once ? turn : Effect.forever(turn)).pipe(Effect.raceFirst(readerLeft))
 }, Effect.mapError(toFailure))

@@ -60,6 +60,8 @@ const parseLogSize: Rule<number> = (text) =>
 
 /** Less would kill a partition's first program. */
 const MIN_MEMORY = 1024 * 1024
+/** The kernel's own: PID_MAX_LIMIT. */
+const MAX_PROCESSES = 4_194_304
 
 const parseMemory: Rule<number> = (text) =>
   Result.flatMap(parseSize(text), (size) =>
@@ -264,7 +266,7 @@ export const resolveSettings = (sources: Sources, surroundings: Surroundings): S
     serviceLogMaxSize: reader.valueOr("service_log_max_size", parseLogSize, SERVICE_LOG_MAX_SIZE),
     partitionLimits: {
       memory: reader.value("partition_memory_max", parseMemory),
-      pids: reader.value("partition_pids_max", parseCount),
+      pids: reader.value("partition_pids_max", parseCount(1, MAX_PROCESSES)),
       processors: reader.value("partition_cpu_max", parseProcessors),
     },
     referencePidFiles: readPidFiles(reader),

@@ -54,11 +54,15 @@ export const parseSeconds =
       : Result.succeed(milliseconds)
   }
 
-/** A whole number from 1. */
-export const parseCount: Rule<number> = (text) =>
-  /^\d{1,9}$/.test(text) && Number(text) > 0
-    ? Result.succeed(Number(text))
-    : Result.fail(`${quote(text)} is not a whole number from 1; write one, such as 500`)
+/** A whole number between two, both included. */
+export const parseCount =
+  (minimum: number, maximum: number): Rule<number> =>
+  (text) => {
+    const count = /^\d+$/.test(text) ? Number(text) : Number.NaN
+    return count >= minimum && count <= maximum
+      ? Result.succeed(count)
+      : Result.fail(`${quote(text)} is not a whole number from ${minimum} to ${maximum}; write one, such as 500`)
+  }
 
 /** How many processors, which can be a part of one. */
 export const parseProcessors: Rule<number> = (text) =>

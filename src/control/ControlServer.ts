@@ -9,7 +9,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { MasterSync } from "../desired/MasterSync.ts"
 import { Departure } from "../process/Departure.ts"
 import { CommandRefused, ServiceCommands } from "../process/ServiceCommands.ts"
-import { Usage } from "../process/Usage.ts"
+import { NodeMeter } from "../process/usage/NodeMeter.ts"
 import { ServiceCommand } from "../process/service/commands.ts"
 import { StatusBoard } from "../report/StatusBoard.ts"
 import { ControlError, socketName } from "./protocol.ts"
@@ -32,10 +32,10 @@ export class ControlServer extends Context.Service<ControlServer, { readonly pat
         const { leave } = yield* Departure
         const run = Effect.runPromiseWith(yield* Effect.context())
         const commands = yield* ServiceCommands
-        const usage = yield* Usage
+        const meter = yield* NodeMeter
         const routes: Readonly<Record<string, (body: string) => Effect.Effect<unknown, CommandRefused>>> = {
           "GET /status": () => board.get,
-          "GET /usage": () => usage.get,
+          "GET /usage": () => Effect.flatMap(board.get, ({ software }) => meter.read(software.map(({ url }) => url))),
           // Answered first: the socket is gone when the node is.
           "POST /detach": () => Effect.as(Effect.forkDetach(Effect.delay(leave, "50 millis")), {}),
           "POST /sync": () => Effect.as(sync.syncNow, {}),

@@ -68,10 +68,12 @@ export type ContainmentKind = "cgroup" | "session"
 
 /** A limit that the configuration sets for each partition. */
 export interface LimitStatus {
-  readonly option: string
-  /** As the kernel is told it. */
-  readonly value: string
-  /** Why it is not in force; undefined when it is. */
+  readonly option: "partition_memory_max" | "partition_pids_max" | "partition_cpu_max"
+  /** Bytes, processes, processors. */
+  readonly value: number
+  /** By the partition's cgroup, by a resource limit of its user (setrlimit(2)), or not at all. */
+  readonly heldBy: "cgroup" | "rlimit" | undefined
+  /** Why no cgroup holds it. */
   readonly problem: string | undefined
 }
 

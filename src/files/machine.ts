@@ -9,6 +9,9 @@ import { type FileError, fromErrno, unsafe } from "./FileError.ts"
 /** The name of a software release's directory: the MD5 of its URL, in hex. */
 export const md5Hex = (text: string): string => createHash("md5").update(text).digest("hex")
 
+/** Where a software release lives. */
+export const releaseDirectory = (softwareRoot: string, url: string): string => `${softwareRoot}/${md5Hex(url)}`
+
 /** Bytes that an ordinary user can still write on the file system of `path`. */
 export const freeSpace = (path: string): Effect.Effect<number, FileError> =>
   Effect.try({

@@ -9,7 +9,7 @@ import type { ServiceSpec } from "../domain/ServiceSpec.ts"
 import { AdoptedProcesses } from "./AdoptedProcesses.ts"
 import { AgentLock, UnusableRoot } from "./AgentLock.ts"
 import { type Known, type ProcessRecord, ProcessTable } from "./ProcessTable.ts"
-import type { Memory } from "./service/Service.ts"
+import type { Memory } from "./service/inheritance.ts"
 import type { Inherited } from "./service/ServiceGroup.ts"
 
 export class Inheritances extends Context.Service<

@@ -111,6 +111,7 @@ export class PartitionServices extends Context.Service<
 
       const group = Effect.fnUntraced(function* ({ id, onAlarm, onChange }: GroupOptions) {
         const inherited = inheritances.take(id)
+        yield* containment.limit(id)
         const except = new Set(inherited.map(({ spec }) => programMember(spec.name)))
         // Without cgroups only the user tells, and not of which of several programs a process is.
         const runs = inherited.some(({ inheritance }) => "process" in inheritance)

@@ -1,7 +1,6 @@
 // What /proc tells about processes: proc(5). A pid alone names nobody for long; with its start time, the boot and the
 // pid namespace it does.
 import * as fs from "node:fs"
-import type { ProcessUsage } from "../domain/NodeUsage.ts"
 
 export interface ProcessFacts {
   readonly pid: number
@@ -52,25 +51,6 @@ export const processFacts = (pid: number): ProcessFacts | undefined => {
 export const isRecycled = (pid: number, startTime: string): boolean => {
   const facts = processFacts(pid)
   return facts !== undefined && facts.startTime !== startTime
-}
-
-/** Clock ticks a second (USER_HZ) and bytes a page, as Linux has them on every machine that Node runs on. */
-const ticks = 100
-const page = 4096
-
-/** What a process takes: nothing when it is gone. Memory is what it holds resident; of threads, too. */
-export const processUsage = (pid: number): ProcessUsage => {
-  try {
-    const stat = fs.readFileSync(`/proc/${pid}/stat`, "utf8")
-    const fields = stat.slice(stat.lastIndexOf(") ") + 2).split(" ")
-    const [user, system, resident] = [fields[11], fields[12], fields[21]].map(Number)
-    return {
-      processor: (((user ?? 0) + (system ?? 0)) * 1_000_000) / ticks,
-      memory: (resident ?? 0) * page,
-    }
-  } catch {
-    return { processor: 0, memory: 0 }
-  }
 }
 
 /** Every process that this pid namespace shows. */

@@ -1,20 +1,48 @@
-// What the agent asks of the kernel for itself: to be the last one that is killed when memory runs out, and room for the
-// logs of thousands of programs. What it starts gets neither (launcher.py).
+// What the agent gives itself before its node runs: it is the last that the kernel kills for want of memory, and it may
+// have as many open files as thousands of services need. Only root can; for anybody else the machine's own words stand.
 import * as Effect from "effect/Effect"
 import { execa } from "execa"
 import * as fs from "node:fs"
 
-/** As good as never, but not never: nobody else's machine is to die of a leak in the agent. proc(5), oom_score_adj. */
-const badness = "-900"
-const openFiles = 1_048_576
+/** As systemd/slapgrid.service asks for it: below everything else, above what must never be killed (-1000). */
+const oomScore = -900
+/** Enough for ten thousand services. */
+const openFiles = 524_288
 
-/** Does what this user may; nothing of it is worth an error. */
-export const protectAgent: Effect.Effect<void> = Effect.promise(async () => {
-  if (process.geteuid?.() !== 0) return
+/**
+ * The limits on open files to ask prlimit(1) for, as `soft:hard`; undefined when there are enough. `limits` is
+ * `/proc/<pid>/limits`, `most` what the kernel gives at all. No limit is ever lowered.
+ */
+export const openFilesWanted = (limits: string, most: number): string | undefined => {
+  const [, soft = "", hard = ""] = /^Max open files\s+(\S+)\s+(\S+)/m.exec(limits) ?? []
+  const wanted = Math.min(openFiles, most)
+  if (soft === "" || soft === "unlimited" || Number(soft) >= wanted) return undefined
+  return `${wanted}:${hard === "unlimited" || Number(hard) > wanted ? hard : wanted}`
+}
+
+const lowerOomScore = Effect.sync(() => {
+  const file = "/proc/self/oom_score_adj"
   try {
-    fs.writeFileSync("/proc/self/oom_score_adj", badness)
+    // Whoever started it can have asked for less.
+    if (Number(fs.readFileSync(file, "utf8")) > oomScore) fs.writeFileSync(file, `${oomScore}\n`)
   } catch {
-    // A container that may not.
+    // A container can forbid it: the agent then is as good as any other program.
   }
-  await execa("prlimit", ["--pid", String(process.pid), `--nofile=${openFiles}:${openFiles}`], { reject: false })
 })
+
+const raiseOpenFiles = Effect.promise(async () => {
+  try {
+    const most = Number(fs.readFileSync("/proc/sys/fs/nr_open", "utf8"))
+    const wanted = openFilesWanted(fs.readFileSync("/proc/self/limits", "utf8"), most)
+    if (wanted === undefined) return
+    const words = [`--pid=${process.pid}`, `--nofile=${wanted}`]
+    await execa("prlimit", words, { reject: false, timeout: 10_000, stdin: "ignore" })
+  } catch {
+    // The limit stays as it is.
+  }
+})
+
+/** Never fails: a node runs without, too. */
+export const protectAgent: Effect.Effect<void> = Effect.suspend(() =>
+  process.geteuid?.() === 0 ? Effect.andThen(lowerOomScore, raiseOpenFiles) : Effect.void,
+)

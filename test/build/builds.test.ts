@@ -8,10 +8,10 @@ import { expect } from "vitest"
 import { BuildError, checkFreeSpace, toBuildError } from "../../src/build/BuildError.ts"
 import { Buildout, type BuildoutRequest } from "../../src/build/Buildout.ts"
 import { InstanceBuild } from "../../src/build/InstanceBuild.ts"
-import { releaseDirectory, SoftwareBuild } from "../../src/build/SoftwareBuild.ts"
+import { SoftwareBuild } from "../../src/build/SoftwareBuild.ts"
 import { NodeConfig, type NodeConfigShape } from "../../src/config/NodeConfig.ts"
 import { FileError } from "../../src/files/FileError.ts"
-import { inheritedEnvironment } from "../../src/files/machine.ts"
+import { inheritedEnvironment, releaseDirectory } from "../../src/files/machine.ts"
 import { OwnedDirectory } from "../../src/files/OwnedDirectory.ts"
 import { Accounts } from "../../src/process/Accounts.ts"
 import { Containment, sessionEnclosure } from "../../src/process/containment/Containment.ts"
@@ -46,7 +46,8 @@ const machine = Effect.fnUntraced(function* (changes: Partial<NodeConfigShape> =
     kind: "session",
     enclosure: () => sessionEnclosure,
     limits: [],
-    membersOf: () => ({ processes: [], processor: undefined }),
+    limit: () => Effect.void,
+    groupOf: () => undefined,
     adopted: () => sessionEnclosure,
     endOwner: (owner) =>
       Effect.sync(() => void ends.push([owner, fs.existsSync(owner) ? fs.readdirSync(owner).sort() : []])),

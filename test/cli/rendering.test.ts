@@ -6,14 +6,13 @@ import { expect } from "vitest"
 import { CommandFailure, exitStatus, toFailure } from "../../src/cli/exit.ts"
 import { formatJson, formatText, loggingTo, type LogEvent } from "../../src/cli/logging.ts"
 import { normalizeFlags } from "../../src/cli/options.ts"
-import { age, renderStatus } from "../../src/cli/status.ts"
-import { renderUsage } from "../../src/cli/top.ts"
-import type { NodeUsage } from "../../src/domain/NodeUsage.ts"
+import { age, renderLimits, renderStatus } from "../../src/cli/status.ts"
+import { renderUsage, screenful } from "../../src/cli/top.ts"
 import { table } from "../../src/cli/table.ts"
 import { exited } from "../../src/domain/ExitStatus.ts"
 import type { NodeStatus } from "../../src/domain/NodeStatus.ts"
 import { AlreadyRunning } from "../../src/process/AgentLock.ts"
-import { computerId, release, slappart0 } from "../support/facts.ts"
+import { computerId, release, slappart0, slappart1 } from "../support/facts.ts"
 
 describe("age", () => {
   it.each([
@@ -149,7 +148,7 @@ const status: NodeStatus = {
   pid: 42,
   startedAt: now - 60_000,
   containment: "cgroup",
-  limits: [{ option: "partition_pids_max", value: "500", problem: "the pids controller is missing" }],
+  limits: [{ option: "partition_pids_max", value: 500, heldBy: undefined, problem: "the pids controller is missing" }],
   sync: { lastSuccess: now - 5000, error: undefined },
   software: [
     {
@@ -202,7 +201,7 @@ describe("renderStatus", () => {
   it("is short and aligned, an error by its last line, and without control characters", () => {
     expect(renderStatus(status, now).split("\n")).toStrictEqual([
       "computer COMP-1, agent pid 42, up 60 s, last sync 5 s ago, services kept together by cgroup",
-      "partition_pids_max 500: not in force: the pids controller is missing",
+      "not in force: 500 processes for each partition, because the pids controller is missing",
       "",
       "SOFTWARE RELEASE                  WANTED     STATE     SINCE  LAST LINE OR ERROR",
       "https://example.com/software.cfg  available  building  10 s   Installing \\x1b[1mpart",
@@ -214,6 +213,23 @@ describe("renderStatus", () => {
       "slappart0:web-on-watch  backoff                3         exit status 1",
       "slappart0:db-on-watch   running  4711  7 s     0",
     ])
+  })
+
+  it("tells what each partition may use, and what of that nobody holds", () => {
+    const limit = { problem: undefined, heldBy: "cgroup" } as const
+    expect(
+      renderLimits([
+        { ...limit, option: "partition_memory_max", value: 1.5 * 1024 ** 3 },
+        { option: "partition_pids_max", value: 500, heldBy: "rlimit", problem: "no pids" },
+        { option: "partition_cpu_max", value: 0.5, heldBy: undefined, problem: "no cpu" },
+      ]),
+    ).toStrictEqual([
+      "each partition is limited to memory 1.5G, 500 processes (of its user)",
+      "not in force: 0.5 processors for each partition, because no cpu",
+    ])
+    expect(renderStatus({ ...status, limits: [{ ...limit, option: "partition_cpu_max", value: 2 }] }, now)).toContain(
+      "\neach partition is limited to 2 processors\n",
+    )
   })
 
   it("a name that a stranger chose stays in its row", () => {
@@ -234,32 +250,36 @@ describe("renderStatus", () => {
 })
 
 describe("renderUsage", () => {
-  const service = (name: string, processor: number, memory = 1024 * 1024) => ({ name, processor, memory, processes: 2 })
-  const usage = (at: number, agent: number, busy: number): NodeUsage => ({
-    at,
-    agent: { memory: 100 * 1024 * 1024, processor: agent },
-    partitions: [
-      { id: "slappart0", services: [service("idle", 5, 3 * 1024 * 1024)] },
-      { id: "slappart1", services: [service("a\u001b[31m", 0), service("busy", busy)] },
-      { id: "slappart2", services: [] },
-    ],
-  })
+  const usage = (cpuPercent: number | null, memory: number, processes: number) => ({ cpuPercent, memory, processes })
 
-  it("shows shares of a processor between two looks, the busiest first, and no control characters", () => {
-    expect(renderUsage(usage(3000, 20_000, 1_600_000), usage(1000, 0, 100_000)).split("\n")).toStrictEqual([
-      "PARTITION, SERVICE    CPU     MEMORY    PROCESSES",
-      "slapgrid (the agent)  1.0 %   100.0 MB  1",
-      "slappart1             75.0 %  2.0 MB    4",
-      "slappart1:busy        75.0 %  1.0 MB    2",
-      "slappart1:a\\x1b[31m   0.0 %   1.0 MB    2",
-      "slappart0             0.0 %   3.0 MB    2",
-      "slappart0:idle        0.0 %   3.0 MB    2",
-      "slappart2             0.0 %   0.0 MB    0",
+  it("has the busiest first, numbers below each other, and no control characters", () => {
+    const text = renderUsage({
+      agent: usage(0.3, 71_303_168, 1),
+      software: [{ url: release, ...usage(99.9, 1024, 3) }],
+      partitions: [
+        { id: slappart0, ...usage(1, 2048, 2), services: [] },
+        {
+          id: slappart1,
+          ...usage(150.04, 1.5 * 1024 ** 3, 12),
+          services: [
+            { name: "a\u001b[2J", ...usage(null, 0, 0) },
+            { name: "web-on-watch", ...usage(150, 1024 ** 2, 12) },
+          ],
+        },
+      ],
+    })
+    expect(text.split("\n")).toStrictEqual([
+      "NAME                                       CPU %  MEMORY  PROCESSES",
+      "agent                                        0.3     68M          1",
+      "building https://example.com/software.cfg   99.9      1K          3",
+      "slappart1                                  150.0    1.5G         12",
+      "  slappart1:web-on-watch                   150.0      1M         12",
+      "  slappart1:a\\x1b[2J                                   0          0",
+      "slappart0                                    1.0      2K          2",
     ])
   })
 
-  it("a program that was restarted, or came meanwhile, has no negative share", () => {
-    expect(renderUsage(usage(2000, 0, 100), usage(1000, 10, 5000))).not.toContain("-")
-    expect(renderUsage(usage(2000, 1, 1), { ...usage(1000, 1, 1), partitions: [] })).toContain("slappart1:busy")
+  it("a terminal gets what it has room for", () => {
+    expect(screenful("12345\n123\n1\n2", { columns: 4, rows: 3 })).toBe("\u001b[H\u001b[2J1234\n123\n")
   })
 })

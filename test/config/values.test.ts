@@ -21,12 +21,13 @@ describe("parseCount and parseProcessors", () => {
     ["1", 1],
     ["500", 500],
     ["0", undefined],
+    ["1001", undefined],
     ["-1", undefined],
     ["1.5", undefined],
     ["", undefined],
     ["many", undefined],
-  ])("%o processes", (text, value) => {
-    expect(Result.getOrUndefined(parseCount(text))).toBe(value)
+  ])("%o processes, of 1000 at most", (text, value) => {
+    expect(Result.getOrUndefined(parseCount(1, 1000)(text))).toBe(value)
   })
 
   it.each([

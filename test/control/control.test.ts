@@ -12,12 +12,13 @@ import { NodeConfig } from "../../src/config/NodeConfig.ts"
 import { commandServices, getStatus, getUsage } from "../../src/control/ControlClient.ts"
 import { ControlServer } from "../../src/control/ControlServer.ts"
 import { MasterSync, type Update } from "../../src/desired/MasterSync.ts"
+import type { NodeUsage } from "../../src/domain/NodeUsage.ts"
 import { CommandRefused, ServiceCommands } from "../../src/process/ServiceCommands.ts"
 import { Departure } from "../../src/process/Departure.ts"
-import { Usage } from "../../src/process/Usage.ts"
+import { NodeMeter } from "../../src/process/usage/NodeMeter.ts"
 import { StatusBoard } from "../../src/report/StatusBoard.ts"
 import { Inbox } from "../support/Calls.ts"
-import { nodeConfig } from "../support/facts.ts"
+import { nodeConfig, slappart0 } from "../support/facts.ts"
 import { openBelow, scratchDirectory } from "../support/scratch.ts"
 
 /** Knows one program, and tells what it was told. */
@@ -28,9 +29,14 @@ const commands = ServiceCommands.of({
       : new CommandRefused({ message: `there is no ${targets.join()}` }),
 })
 
-const usage = Usage.of({
-  get: Effect.succeed({ at: 5, agent: { memory: 1, processor: 2 }, partitions: [{ id: "slappart0", services: [] }] }),
-})
+const usage: NodeUsage = {
+  at: 1,
+  agent: { cpu: 2, memory: 3, processes: 1 },
+  software: [],
+  partitions: [{ id: slappart0, cpu: 4, memory: 5, processes: 6, services: [] }],
+}
+
+const meter = NodeMeter.of({ read: () => Effect.succeed(usage) })
 
 const layer = (root: string, syncNow: Effect.Effect<void> = Effect.void) =>
   Layer.unwrap(
@@ -40,7 +46,7 @@ const layer = (root: string, syncNow: Effect.Effect<void> = Effect.void) =>
       return ControlServer.layer(`${root}/var/run/slapgrid`).pipe(
         Layer.provideMerge(StatusBoard.layer),
         Layer.provide(Layer.succeed(MasterSync, sync)),
-        Layer.provide([Departure.layer, Layer.succeed(ServiceCommands, commands), Layer.succeed(Usage, usage)]),
+        Layer.provide([Departure.layer, Layer.succeed(ServiceCommands, commands), Layer.succeed(NodeMeter, meter)]),
         Layer.provide(Layer.succeed(NodeConfig, nodeConfig({ instanceRoot: root }))),
       )
     }),
@@ -78,7 +84,7 @@ describe("calls", () => {
         type: "application/json",
         body: { computer: "COMP-1", pid: process.pid, partitions: [] },
       })
-      expect(yield* getUsage(root)).toMatchObject({ at: 5, partitions: [{ id: "slappart0" }] })
+      expect(yield* getUsage(root)).toStrictEqual(usage)
       expect(yield* call(root, "POST", "/sync")).toMatchObject({ status: 200, body: {} })
       yield* syncs.take
       for (const [method, route] of [

@@ -64,22 +64,6 @@ layer(Node.layer, live)("commands", (it) => {
     }),
   )
 
-  it.effect("top shows what they take, and limits that cannot be held by cgroups are told", () =>
-    Effect.gen(function* () {
-      const { node } = yield* Node
-      const partition = node.partition("slappart0")
-      yield* node.runningIn(partition)
-      const shown = yield* command(node, "top", "--once", "--interval", "0.1")
-      assert.strictEqual(shown.ended.code, 0)
-      assert.match(shown.stdout, /^slappart0:web-on-watch +\d+\.\d % +\d+\.\d MB +\d+$/m)
-      assert.match(shown.stdout, /^slapgrid \(the agent\) /m)
-      const json = JSON.parse((yield* command(node, "top", "--json", "--interval", "0.1")).stdout)
-      assert.strictEqual(json.now.partitions[0].id, "slappart0")
-      assert.isAbove(json.now.agent.memory, 10_000_000)
-      assert.strictEqual((yield* command(node, "top", "--interval", "0")).ended.code, 1)
-    }),
-  )
-
   it.effect("what is not there is told, and nothing is done", () =>
     Effect.gen(function* () {
       const { node } = yield* Node

@@ -6,13 +6,15 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import { NodeConfig } from "../../config/NodeConfig.ts"
+import type { PartitionId } from "../../domain/ids.ts"
 import type { ContainmentKind, LimitStatus } from "../../domain/NodeStatus.ts"
-import { agentPid } from "../../files/machine.ts"
+import { showSize } from "../../domain/text.ts"
+import { agentUid, pathExists } from "../../files/machine.ts"
 import { allProcesses, type ProcessFacts } from "../procfs.ts"
 import {
   childGroups,
+  currentGroup,
   groupName,
-  groupUsage,
   isPopulated,
   killGroup,
   makeGroup,
@@ -21,8 +23,8 @@ import {
   thawNow,
   writableBase,
 } from "./cgroup.ts"
-
-import { applyLimits, enableLimits, type Limit, limitsOf } from "./limits.ts"
+import { type Controller, controllersFor, enableControllers, type LimitPlan, planLimits } from "./limits.ts"
+import { PartitionLimiter } from "./PartitionLimiter.ts"
 
 /** Where one program, build or script runs. */
 export interface Enclosure {
@@ -39,8 +41,12 @@ export const programMember = (name: string): string => `program ${name}`
 
 export interface ContainmentShape {
   readonly kind: ContainmentKind
-  /** What the configuration limits, and whether that is in force. */
+  /** What becomes of the limits per partition that are asked for. */
   readonly limits: ReadonlyArray<LimitStatus>
+  /** From now on this owner is a partition with its limits. What runs of it already is limited, too. */
+  readonly limit: (partition: PartitionId) => Effect.Effect<void>
+  /** Directory of the cgroup of everything that an owner runs, there or not; undefined without cgroups. */
+  readonly groupOf: (owner: string) => string | undefined
   /** The place of one member (a program) of an owner (a partition or a release). */
   readonly enclosure: (owner: string, member: string) => Enclosure
   /**
@@ -48,12 +54,6 @@ export interface ContainmentShape {
    * member's is not believed: whatever is in it would be killed.
    */
   readonly adopted: (owner: string, member: string, cgroup: string | undefined) => Enclosure
-  /** The processes of a member whose leader is `leader`, and the microseconds it has used where a cgroup counts them. */
-  readonly membersOf: (
-    owner: string,
-    member: string,
-    leader: number,
-  ) => { readonly processes: ReadonlyArray<number>; readonly processor: number | undefined }
   /**
    * Ends everything of an owner except the members named. `ownUid` gives the owner's uid when nobody else has it; only
    * asked where nothing better tells.
@@ -70,28 +70,48 @@ export class Containment extends Context.Service<Containment, ContainmentShape>(
     Effect.gen(function* () {
       const { instanceRoot, partitionLimits } = yield* NodeConfig
       const base = writableBase()
-      const enabled = enableLimits(base, limitsOf(partitionLimits), agentPid())
-      yield* Effect.forEach(enabled, tellLimit)
-      const limits = enabled.map(({ option, problem, value }) => ({ option, problem, value }))
-      const inForce = enabled.flatMap(({ limit, problem }) => (problem === undefined ? [limit] : []))
-      const { pids } = partitionLimits
-      const maxProcesses = inForce.some(({ controller }) => controller === "pids") ? undefined : pids
-      const shape = base === undefined ? bySession : byCgroup(base, instanceRoot, inForce)
-      return Containment.of({
-        ...shape,
-        limits,
-        enclosure: (owner, member) => {
-          const enclosure = shape.enclosure(owner, member)
-          // Releases have a path for their name, and no limits.
-          return maxProcesses === undefined || owner.startsWith("/") ? enclosure : { ...enclosure, maxProcesses }
-        },
-      })
+      const wanted = controllersFor(partitionLimits)
+      const problems =
+        base === undefined
+          ? new Map<Controller, string>(wanted.map((controller) => [controller, "cgroup v2 cannot be used here"]))
+          : enableControllers({ base, own: currentGroup() ?? base }, wanted)
+      const plan = planLimits(partitionLimits, problems, agentUid() === 0)
+      yield* Effect.forEach(plan.status, tellMissing)
+      if (base === undefined) return Containment.of(bySession(plan))
+      return Containment.of(byCgroup(base, instanceRoot, plan, yield* makeLimiter(plan)))
     }),
   )
 
   /** Without cgroups, whatever the machine can. */
-  static readonly layerSession = Layer.sync(Containment, () => Containment.of(bySession))
+  static readonly layerSession = Layer.sync(Containment, () => Containment.of(bySession(unlimited)))
 }
+
+const unlimited: LimitPlan = { status: [], files: [], countsMemory: false, maxProcesses: undefined }
+
+const tellMissing = ({ heldBy, option, problem }: LimitStatus): Effect.Effect<void> =>
+  problem === undefined
+    ? Effect.void
+    : Effect.logWarning(
+        heldBy === "rlimit"
+          ? `${option} limits the processes of a partition's user (RLIMIT_NPROC), not of the partition: ${problem}`
+          : `${option} is not in force: ${problem}`,
+      )
+
+/** The limiter, which tells through the log. */
+const makeLimiter = Effect.fnUntraced(function* (plan: LimitPlan) {
+  const run = Effect.runForkWith(yield* Effect.context())
+  const memory = plan.status.find(({ option }) => option === "partition_memory_max")
+  const limit = memory === undefined ? "" : ` (partition_memory_max is ${showSize(memory.value)})`
+  const tell = (partition: string, message: string) =>
+    void run(Effect.annotateLogs(Effect.logWarning(message), { actor: `partition ${partition}` }))
+  const limiter = new PartitionLimiter(plan, {
+    onProblem: (partition, message) => tell(partition, `a limit of ${partition} is not in force: ${message}`),
+    onOutOfMemory: (partition, killed) =>
+      tell(partition, `${partition} had no memory left: the kernel killed ${killed} of its processes${limit}`),
+  })
+  yield* Effect.addFinalizer(() => Effect.sync(() => limiter.close()))
+  return limiter
+})
 
 /** The processes that `leader` led or started, as far as sessions, groups and parents still tell. Pure. */
 export const kinOf = (leader: number, processes: ReadonlyArray<ProcessFacts>): ReadonlyArray<ProcessFacts> => {
@@ -121,29 +141,23 @@ const kill = (pid: number): void => {
   }
 }
 
-const tellLimit = ({ option, problem, value }: LimitStatus): Effect.Effect<void> =>
-  problem === undefined
-    ? Effect.void
-    : Effect.logWarning(
-        `${option} (${value}) is not in force: ${problem}${option === "partition_pids_max" ? "; the number of processes of each partition's user is limited instead" : ""}`,
-      )
-
-const bySession: ContainmentShape = {
-  kind: "session",
-  limits: [],
-  enclosure: () => sessionEnclosure,
-  adopted: () => sessionEnclosure,
-  membersOf: (_owner, _member, leader) => ({
-    processes: kinOf(leader, allProcesses()).map(({ pid }) => pid),
-    processor: undefined,
-  }),
-  endOwner: (_owner, { ownUid }) =>
-    Effect.suspend(() => {
-      const uid = ownUid()
-      return uid === undefined
-        ? Effect.void
-        : endAll(() => allProcesses().filter((one) => one.uid === uid && one.state !== "Z"))
-    }),
+const bySession = ({ maxProcesses, status }: LimitPlan): ContainmentShape => {
+  const limited = new Set<string>()
+  return {
+    kind: "session",
+    limits: status,
+    limit: (partition) => Effect.sync(() => void limited.add(partition)),
+    groupOf: () => undefined,
+    enclosure: (owner) => (limited.has(owner) ? { ...sessionEnclosure, maxProcesses } : sessionEnclosure),
+    adopted: () => sessionEnclosure,
+    endOwner: (_owner, { ownUid }) =>
+      Effect.suspend(() => {
+        const uid = ownUid()
+        return uid === undefined
+          ? Effect.void
+          : endAll(() => allProcesses().filter((one) => one.uid === uid && one.state !== "Z"))
+      }),
+  }
 }
 
 /** The place of a session that has no cgroup. */
@@ -152,39 +166,44 @@ export const sessionEnclosure: Enclosure = {
   end: (leader) => (leader === undefined ? Effect.void : endAll(() => kinOf(leader, allProcesses()))),
 }
 
-const byCgroup = (base: string, instanceRoot: string, limits: ReadonlyArray<Limit>): ContainmentShape => {
-  /** Owners whose limits are set: an earlier agent's can have been others. */
+const byCgroup = (
+  base: string,
+  instanceRoot: string,
+  { maxProcesses, status }: LimitPlan,
+  limiter: PartitionLimiter,
+): ContainmentShape => {
   const limited = new Set<string>()
   const enclosureAt = (cgroup: string): Enclosure => ({ cgroup, end: () => killGroup(cgroup) })
   const ownerPath = (owner: string) => `${base}/${groupName(instanceRoot, owner)}`
-  const makeOwnerGroup = (owner: string) => {
-    const path = ownerPath(owner)
-    makeGroup(path)
-    if (limited.has(owner) || owner.startsWith("/")) return
-    applyLimits(path, limits)
-    limited.add(owner)
+  const placeOf = (owner: string, member: string): Enclosure => {
+    const path = `${ownerPath(owner)}/${memberName(member)}`
+    try {
+      // Before anything can run in it.
+      if (makeGroup(ownerPath(owner)) && limited.has(owner)) limiter.apply(owner, ownerPath(owner))
+      makeGroup(path)
+      // An agent that was killed while it held the group left it frozen: nothing that joins it would ever run.
+      thawNow(path)
+      return enclosureAt(path)
+    } catch {
+      // The kernel's limit on groups, say: held together less well, but run.
+      return sessionEnclosure
+    }
   }
   return {
     kind: "cgroup",
-    limits: [],
-    enclosure: (owner, member) => {
-      const path = `${ownerPath(owner)}/${memberName(member)}`
-      try {
-        makeOwnerGroup(owner)
-        makeGroup(path)
-        // An agent that was killed while it held the group left it frozen: nothing that joins it would ever run.
-        thawNow(path)
-        return enclosureAt(path)
-      } catch {
-        // The kernel's limit on groups, say: held together less well, but run.
-        return sessionEnclosure
-      }
-    },
+    limits: status,
+    limit: (partition) =>
+      Effect.sync(() => {
+        limited.add(partition)
+        if (pathExists(ownerPath(partition))) limiter.apply(partition, ownerPath(partition))
+      }),
+    groupOf: ownerPath,
+    enclosure: (owner, member) =>
+      limited.has(owner) ? { ...placeOf(owner, member), maxProcesses } : placeOf(owner, member),
     adopted: (owner, member, cgroup) =>
       cgroup?.endsWith(`/${groupName(instanceRoot, owner)}/${memberName(member)}`) === true
         ? enclosureAt(cgroup)
         : sessionEnclosure,
-    membersOf: (owner, member) => groupUsage(`${ownerPath(owner)}/${memberName(member)}`),
     endOwner: (owner, { except }) => {
       const path = ownerPath(owner)
       const kept = new Set([...except].map((member) => `${path}/${memberName(member)}`))
@@ -195,8 +214,8 @@ const byCgroup = (base: string, instanceRoot: string, limits: ReadonlyArray<Limi
         Effect.andThen(
           Effect.sync(() => {
             if (except.size > 0) return
+            limiter.forget(owner)
             removeGroup(path)
-            limited.delete(owner)
           }),
         ),
       )

@@ -46,11 +46,15 @@ const probe = (parent: string): boolean => {
   }
 }
 
+/** The group that this process is in, or undefined when no mount shows it. */
+export const currentGroup = (): string | undefined => {
+  const mount = findMount(fs.readFileSync("/proc/self/mountinfo", "utf8"))
+  return mount === undefined ? undefined : ownGroup(mount, fs.readFileSync("/proc/self/cgroup", "utf8"))
+}
+
 /** Where groups can be made, or undefined when this machine or user cannot. */
 export const writableBase = (): string | undefined => {
-  const mount = findMount(fs.readFileSync("/proc/self/mountinfo", "utf8"))
-  if (mount === undefined) return undefined
-  const own = ownGroup(mount, fs.readFileSync("/proc/self/cgroup", "utf8"))
+  const own = currentGroup()
   if (own === undefined) return undefined
   return [delegatedGroup(own), own].find(probe)
 }
@@ -62,11 +66,14 @@ export const groupName = (instanceRoot: string, owner: string): string =>
   `slapgrid-${hash(`${instanceRoot}\0${owner}`)}`
 export const memberName = (name: string): string => `p-${hash(name)}`
 
-export const makeGroup = (path: string): void => {
+/** False when it was there already. */
+export const makeGroup = (path: string): boolean => {
   try {
     fs.mkdirSync(path)
+    return true
   } catch (cause) {
     if (errnoOf(cause) !== "EEXIST") throw cause
+    return false
   }
 }
 
@@ -76,17 +83,6 @@ export const isPopulated = (path: string): boolean => {
     return /^populated 1$/m.test(fs.readFileSync(`${path}/cgroup.events`, "utf8"))
   } catch {
     return false
-  }
-}
-
-/** The processes in the group itself, and what it has used of the processor, in microseconds. */
-export const groupUsage = (path: string): { readonly processes: ReadonlyArray<number>; readonly processor: number } => {
-  try {
-    const processes = fs.readFileSync(`${path}/cgroup.procs`, "utf8").split("\n").filter(Boolean).map(Number)
-    const processor = Number(/^usage_usec (\d+)/m.exec(fs.readFileSync(`${path}/cpu.stat`, "utf8"))?.[1] ?? 0)
-    return { processes, processor }
-  } catch {
-    return { processes: [], processor: 0 }
   }
 }
 

@@ -10,27 +10,8 @@ import type { ExitStatus } from "../../domain/ExitStatus.ts"
 import type { ServiceState as ShownState, ServiceStatus } from "../../domain/NodeStatus.ts"
 import type { ServiceSpec } from "../../domain/ServiceSpec.ts"
 import type { ServiceProcess } from "../ServiceProcess.ts"
+import type { Inheritance, Memory } from "./inheritance.ts"
 import { initial, type ServiceAction, type ServiceEvent, type ServiceState, transition } from "./automaton.ts"
-
-/** What a successor of this agent has to know about a program; undefined: that it does not run. */
-export type Memory =
-  | {
-      readonly process: ServiceProcess
-      readonly since: number
-      readonly restarts: number
-      readonly deployment: string | undefined
-      /** Whether it was being stopped by hand. */
-      readonly isStopping: boolean
-    }
-  | { readonly ended: ExitStatus; readonly deployment: string | undefined }
-  /** Stopped by hand. */
-  | { readonly isHeld: true; readonly deployment: string | undefined }
-  | undefined
-
-/** What a predecessor knew, or what is left of it: a process that ended meanwhile. */
-export type Inheritance =
-  | Exclude<Memory, undefined>
-  | { readonly died: ExitStatus; readonly restarts: number; readonly deployment: string | undefined }
 
 /** What the programs of one group have in common. */
 export interface ServiceDependencies {
@@ -55,6 +36,8 @@ export interface ServiceDependencies {
 export interface Service {
   readonly spec: ServiceSpec
   readonly status: ServiceStatus
+  /** The last process that was started or adopted; it can have ended. */
+  readonly process: ServiceProcess | undefined
   /**
    * Starts the program for a deployment (the master's timestamp; undefined when that is unknown), unless it runs,
    * waits for its next try, or is an `etc/run` program that ended by itself for this very deployment. Returns when it
@@ -150,6 +133,10 @@ class Supervised implements Service {
       error: running ? undefined : this.#error,
       isHeld: this.#state._tag === "Held",
     }
+  }
+
+  get process(): ServiceProcess | undefined {
+    return this.#process
   }
 
   start(deployment: string | undefined, isRelease = true): Effect.Effect<void> {

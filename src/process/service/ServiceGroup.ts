@@ -5,7 +5,9 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import type { ServiceStatus } from "../../domain/NodeStatus.ts"
 import { type ServiceSpec, specKey } from "../../domain/ServiceSpec.ts"
-import { type Inheritance, makeService, type Service, type ServiceDependencies } from "./Service.ts"
+import type { ServiceProcess } from "../ServiceProcess.ts"
+import type { Inheritance } from "./inheritance.ts"
+import { makeService, type Service, type ServiceDependencies } from "./Service.ts"
 
 export interface ServiceGroup {
   /**
@@ -22,6 +24,8 @@ export interface ServiceGroup {
   /** Stops everything and returns when nothing is left. */
   readonly stopAll: Effect.Effect<void>
   readonly status: () => ReadonlyArray<ServiceStatus>
+  /** The programs that have run, with the last process of each. */
+  readonly processes: () => ReadonlyArray<{ readonly name: string; readonly process: ServiceProcess }>
   /** The program of that name, for an operator's hand; safe beside everything else. */
   readonly program: (name: string) => Pick<Service, "startNow" | "hold" | "signal" | "status"> | undefined
 }
@@ -128,6 +132,10 @@ export const makeServiceGroup = Effect.fnUntraced(function* (options: GroupOptio
     apply,
     stopAll: Effect.uninterruptible(endAll(drop)),
     status: () => [...members.values()].map((member) => member.service.status),
+    processes: () =>
+      [...members].flatMap(([name, { service }]) =>
+        service.process === undefined ? [] : [{ name, process: service.process }],
+      ),
     program: (name) => members.get(name)?.service,
   }
   return group

@@ -75,6 +75,7 @@ class ScriptedServices {
                 ),
               stopAll: Effect.uninterruptible(stopAll),
               status: () => [],
+              processes: () => [],
               program: () => undefined,
             },
           )

@@ -11,13 +11,8 @@ import { expect } from "vitest"
 import { exited, signaled } from "../../../src/domain/ExitStatus.ts"
 import type { ServiceSpec } from "../../../src/domain/ServiceSpec.ts"
 import { sessionEnclosure } from "../../../src/process/containment/Containment.ts"
-import {
-  type Inheritance,
-  makeService,
-  type Memory,
-  type Service,
-  type ServiceDependencies,
-} from "../../../src/process/service/Service.ts"
+import type { Inheritance, Memory } from "../../../src/process/service/inheritance.ts"
+import { makeService, type Service, type ServiceDependencies } from "../../../src/process/service/Service.ts"
 import { settle, Watch } from "../../support/Calls.ts"
 import { program } from "../../support/facts.ts"
 import { ScriptedSpawner } from "../../support/ScriptedSpawner.ts"
