@@ -23,7 +23,7 @@ import { LogKeepers } from "./process/logs/LogKeeper.ts"
 import { PartitionServices } from "./process/PartitionServices.ts"
 import { ServiceCommands } from "./process/ServiceCommands.ts"
 import { Spawner } from "./process/Spawner.ts"
-import { TakeOver } from "./process/takeover/TakeOver.ts"
+import { Takeover } from "./process/takeover/Takeover.ts"
 import { NodeMeter } from "./process/usage/NodeMeter.ts"
 import { Bangs } from "./report/Bangs.ts"
 import { Outbox } from "./report/Outbox.ts"
@@ -31,12 +31,12 @@ import { StatusBoard } from "./report/StatusBoard.ts"
 import { version } from "./version.ts"
 
 export interface NodeOptions {
-  /** Take over from a reference node's supervisord on this machine, instead of refusing to start beside it. */
-  readonly isTakeOver?: boolean
+  /** Whether the reference's supervisord, if it runs, is replaced; else the node does not start beside it. */
+  readonly takeOver?: boolean
 }
 
 /** A node that follows whatever `MasterClient` it is given. */
-const layerWithMaster = (config: NodeConfigShape, options: NodeOptions = {}) => {
+const layerWithMaster = (config: NodeConfigShape, { takeOver = false }: NodeOptions = {}) => {
   const machine = Layer.mergeAll(
     Spawner.layer,
     Accounts.layer({ rootCheck: config.rootCheck }),
@@ -50,12 +50,13 @@ const layerWithMaster = (config: NodeConfigShape, options: NodeOptions = {}) => 
     Layer.provideMerge(MasterSync.layer),
     Layer.provide([actors, ServiceCommands.layer, NodeMeter.layer]),
     Layer.provide(PartitionServices.layer),
-    Layer.provide(TakeOver.layer({ isTakeOver: options.isTakeOver ?? false })),
     Layer.provide(builds),
     Layer.provide(Bangs.layer),
     Layer.provideMerge(Outbox.layer),
     Layer.provideMerge(StatusBoard.layer),
     Layer.provide(machine),
+    // Before anything is run or asked for.
+    Layer.provideMerge(Takeover.layer({ takeOver })),
     Layer.provideMerge(AgentLock.layer),
     Layer.provideMerge(Departure.layer),
     Layer.provideMerge(Layer.succeed(NodeConfig, config)),
@@ -63,7 +64,7 @@ const layerWithMaster = (config: NodeConfigShape, options: NodeOptions = {}) => 
 }
 
 /** A node that follows the SLAP master of its configuration. */
-const layer = (config: NodeConfigShape, options: NodeOptions = {}) =>
+const layer = (config: NodeConfigShape, options?: NodeOptions) =>
   layerWithMaster(config, options).pipe(
     Layer.provide(
       HttpMasterClient.layer({

@@ -13,7 +13,7 @@ import type { DesiredPartition, DesiredSoftware } from "../domain/DesiredState.t
 import type { PartitionId, SoftwareUrl } from "../domain/ids.ts"
 import { Containment } from "../process/containment/Containment.ts"
 import { Inheritances } from "../process/Inheritances.ts"
-import { TakeOver } from "../process/takeover/TakeOver.ts"
+import { Takeover } from "../process/takeover/Takeover.ts"
 import { StatusBoard } from "../report/StatusBoard.ts"
 import type { Actor } from "./Actor.ts"
 import type { PartitionWish } from "./partition/decide.ts"
@@ -49,24 +49,25 @@ export class NodeSupervisor extends Context.Service<
     NodeSupervisor,
     Effect.gen(function* () {
       const { updates } = yield* MasterSync
-      const parts = { software: yield* SoftwareActors, partitions: yield* PartitionActors, board: yield* StatusBoard }
+      const parts = {
+        software: yield* SoftwareActors,
+        partitions: yield* PartitionActors,
+        board: yield* StatusBoard,
+        takeover: yield* Takeover,
+      }
       const { kind, limits } = yield* Containment
       yield* parts.board.setContainment(kind, limits)
       const partitionScope = yield* parallelScope
       const softwareScope = yield* parallelScope
-      const takeOver = yield* TakeOver
       const registry = new Registry({ ...parts, partitionScope, softwareScope })
       // Last registered, first to run: nothing new comes, then services end while everything they report to is there.
       yield* Effect.addFinalizer((exit) => Scope.close(partitionScope, exit))
       yield* Effect.forEach((yield* Inheritances).partitions, registry.adopt)
-      const scope = yield* Effect.scope
       let busySince: number | undefined
       const follow = Effect.gen(function* () {
         const update = yield* Queue.take(updates)
         busySince = yield* Clock.currentTimeMillis
         yield* Effect.catchDefect(registry.apply(update), tellDefect)
-        // Beside the following of the master: a group that does not stop holds up its partition alone.
-        yield* Effect.forkIn(takeOver.known(update.state.partitions.map(({ id }) => id)), scope)
         busySince = undefined
       })
       const following = yield* Effect.forkScoped(Effect.forever(follow))
@@ -89,6 +90,7 @@ interface Parts {
   readonly software: SoftwareActors["Service"]
   readonly partitions: PartitionActors["Service"]
   readonly board: StatusBoard["Service"]
+  readonly takeover: Takeover["Service"]
   readonly partitionScope: Scope.Closeable
   readonly softwareScope: Scope.Closeable
 }
@@ -135,6 +137,8 @@ class Registry {
       )
       yield* Effect.forEach(partitions.gone, this.#miss)
       yield* Effect.forEach(partitions.tell, this.#tellPartition)
+      // A record that could not be read can be about any partition.
+      if (state.rejected.length === 0) yield* this.#parts.takeover.follow(state.partitions.map(({ id }) => id))
     })
 
   readonly #tellSoftware = (desired: DesiredSoftware): Effect.Effect<void> =>

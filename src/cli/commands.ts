@@ -149,18 +149,17 @@ const topCommand = Command.make(
 ).pipe(Command.withDescription("Show what partitions and their programs take of the machine"))
 
 const takeOverFlag = Flag.Boolean("take-over").pipe(
-  Flag.withDescription("Take over from the reference's supervisord on this machine: its programs stop as ours start"),
+  Flag.withDescription("Replace the reference's supervisord, should it run: its programs stop as ours start"),
   Flag.withDefault(false),
 )
 
-export const slapgrid = Command.make(
-  "slapgrid",
-  { ...configFlags, logFormat: logFormatFlag, takeOver: takeOverFlag },
-  (values) =>
-    Effect.flatMap(
-      Effect.promise(() => import("./run.ts")),
-      ({ run }) => run(values),
-    ),
+const runFlags = { ...configFlags, logFormat: logFormatFlag, takeOver: takeOverFlag }
+
+export const slapgrid = Command.make("slapgrid", runFlags, (values) =>
+  Effect.flatMap(
+    Effect.promise(() => import("./run.ts")),
+    ({ run }) => run(values),
+  ),
 ).pipe(
   Command.withDescription(
     "SlapOS node agent: follows a SLAP master, builds software releases, runs and supervises computer partitions. Without a subcommand it runs in the foreground until a signal ends it.",

@@ -65,5 +65,5 @@ export const run = (
     yield* warnAsInit
     yield* protectAgent
     // Around the node: it speaks before the node is made and until it is gone.
-    yield* Effect.provide(supervise(config, { isTakeOver: values.takeOver }), ServiceManager.layer)
+    yield* Effect.provide(supervise(config, { takeOver: values.takeOver }), ServiceManager.layer)
   }).pipe(Effect.mapError(toFailure), Effect.provide(loggingLayer(values.logFormat)))

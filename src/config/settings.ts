@@ -216,13 +216,20 @@ const readNetworkCache = (reader: SettingsReader): NodeConfigShape["buildoutNetw
     return value === "" ? [] : [[key, value] as const]
   })
 
-const PID_FILES = { software: "sr", instance: "cp", report: "ur" } as const
+// Of the reference's passes: one for software releases, one for instances and promises, one for reports.
+const PID_FILES = {
+  pidfile_software: "/opt/slapos/slapgrid-sr.pid",
+  pidfile_instance: "/opt/slapos/slapgrid-cp.pid",
+  pidfile_report: "/opt/slapos/slapgrid-ur.pid",
+} as const
 
-const readPidFiles = (reader: SettingsReader): ReadonlyArray<string> =>
-  Object.entries(PID_FILES).map(([pass, short]) => {
-    const named = reader.text(reader.find(`pidfile_${pass}`))
-    return named === "" ? `/opt/slapos/slapgrid-${short}.pid` : absolute(named)
-  })
+const readPidFiles = (reader: SettingsReader): ReadonlyArray<string> => {
+  // Named together, by nodes that run one pass at a time.
+  const common = reader.text(reader.find("pidfile"))
+  return Object.entries(PID_FILES).map(([option, fallback]) =>
+    absolute(reader.text(reader.find(option)) || common || fallback),
+  )
+}
 
 /** Parts of the reference that a node may be set up for and that would silently not happen here. */
 const refuseUnsupported = (reader: SettingsReader): void => {
@@ -269,8 +276,8 @@ export const resolveSettings = (sources: Sources, surroundings: Surroundings): S
       pids: reader.value("partition_pids_max", parseCount(1, MAX_PROCESSES)),
       processors: reader.value("partition_cpu_max", parseProcessors),
     },
-    referencePidFiles: readPidFiles(reader),
     rootCheck: reader.valueOr("root_check", parseBoolean, "true"),
+    referencePidFiles: readPidFiles(reader),
   }
   refuseUnsupported(reader)
   const { problems, paths } = reader

@@ -20,8 +20,9 @@ import { makeServiceGroup, type ServiceGroup } from "./service/ServiceGroup.ts"
 import type { ServiceDependencies } from "./service/Service.ts"
 import { programEnvironment, programFolders, programLog, programs } from "./service/programs.ts"
 import type { ServiceProcess } from "./ServiceProcess.ts"
-import { TakeOver } from "./takeover/TakeOver.ts"
 import { Spawner } from "./Spawner.ts"
+import { TakeoverError } from "./takeover/Succession.ts"
+import { Takeover } from "./takeover/Takeover.ts"
 
 export interface GroupOptions {
   readonly id: PartitionId
@@ -43,6 +44,12 @@ const makePace = Effect.map(
     <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
       turn.withPermits(1)(Effect.andThen(Effect.yieldNow, work)),
 )
+
+const stillForeign = (spec: ServiceSpec) =>
+  new TakeoverError({
+    group: spec.partition,
+    message: `${fullName(spec)} is not started: the reference still has ${spec.partition}`,
+  })
 
 export class PartitionServices extends Context.Service<
   PartitionServices,
@@ -68,10 +75,13 @@ export class PartitionServices extends Context.Service<
       const logKeepers = yield* LogKeepers
       const { isLeaving } = yield* Departure
       const inheritances = yield* Inheritances
-      const takeOver = yield* TakeOver
+      const { isForeign } = yield* Takeover
       const groups = new Map<PartitionId, ServiceGroup>()
       const starts = yield* Semaphore.make(startsAtOnce)
       const paced = yield* makePace
+
+      /** The user whose processes are all this partition's and ours. */
+      const uidOf = (id: PartitionId) => (isForeign(id) ? undefined : ownUid(config.instanceRoot, id))
 
       /** The place of a program: its log, and a cgroup that nobody else is in. */
       const prepare = Effect.fnUntraced(function* (spec: ServiceSpec, directory: OwnedDirectory) {
@@ -84,6 +94,8 @@ export class PartitionServices extends Context.Service<
 
       const spawn = Effect.fnUntraced(
         function* (spec: ServiceSpec) {
+          // Whatever asks for it: an earlier agent's record, say, of a partition that the reference has got back.
+          if (isForeign(spec.partition)) return yield* stillForeign(spec)
           const directory = yield* OwnedDirectory.open(`${config.instanceRoot}/${spec.partition}`)
           const software = yield* ownerOf(config.softwareRoot)
           const credentials = yield* accounts.credentialsFor(directory.owner, directory.path, [software.gid])
@@ -115,11 +127,10 @@ export class PartitionServices extends Context.Service<
         const except = new Set(inherited.map(({ spec }) => programMember(spec.name)))
         // Without cgroups only the user tells, and not of which of several programs a process is.
         const runs = inherited.some(({ inheritance }) => "process" in inheritance)
-        const userOfOurs = () => (takeOver.isElsewhere(id) ? undefined : ownUid(config.instanceRoot, id))
-        yield* containment.endOwner(id, { except, ownUid: () => (runs ? undefined : userOfOurs()) })
+        yield* containment.endOwner(id, { except, ownUid: () => (runs ? undefined : uidOf(id)) })
         const made = yield* makeServiceGroup({
           inherited,
-          endRest: containment.endOwner(id, { except: new Set(), ownUid: userOfOurs }),
+          endRest: containment.endOwner(id, { except: new Set(), ownUid: () => uidOf(id) }),
           dependencies: {
             spawn,
             stopTimeout: config.stopTimeout,
@@ -130,14 +141,9 @@ export class PartitionServices extends Context.Service<
             isLeaving,
           },
         })
-        const taken: ServiceGroup = {
-          ...made,
-          apply: (...wanted) => Effect.andThen(takeOver.partition(id), made.apply(...wanted)),
-          stopAll: Effect.andThen(takeOver.partition(id), made.stopAll),
-        }
-        groups.set(id, taken)
+        groups.set(id, made)
         yield* Effect.addFinalizer(() => Effect.sync(() => groups.delete(id)))
-        return taken
+        return made
       }, paced)
 
       const programsOf = Effect.fnUntraced(function* (id: PartitionId, directory: OwnedDirectory) {

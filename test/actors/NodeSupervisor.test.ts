@@ -15,11 +15,11 @@ import type { PartitionWish } from "../../src/actors/partition/decide.ts"
 import { PartitionActors } from "../../src/actors/partition/PartitionActor.ts"
 import type { SoftwareWish } from "../../src/actors/software/decide.ts"
 import { SoftwareActors, type SoftwareOptions } from "../../src/actors/software/SoftwareActor.ts"
-import { TakeOver } from "../../src/process/takeover/TakeOver.ts"
 import { Inheritances } from "../../src/process/Inheritances.ts"
 import { Containment } from "../../src/process/containment/Containment.ts"
 import { MasterSync, type Update } from "../../src/desired/MasterSync.ts"
 import { FileError } from "../../src/files/FileError.ts"
+import { Takeover } from "../../src/process/takeover/Takeover.ts"
 import type { PartitionId, SoftwareUrl } from "../../src/domain/ids.ts"
 import { Calls, settle } from "../support/Calls.ts"
 import {
@@ -44,6 +44,8 @@ const supervised = Effect.gen(function* () {
   const makes = new Calls<PartitionId, void, FileError>(() => Effect.void)
   /** What the end of a partition waits for. */
   const ends = new Map<PartitionId, Deferred.Deferred<void>>()
+  /** Whom the take-over was told to be wanted. */
+  const followed: Array<ReadonlyArray<PartitionId>> = []
 
   const softwareActors = SoftwareActors.of({
     make: (options) =>
@@ -79,6 +81,11 @@ const supervised = Effect.gen(function* () {
         }
       }),
   })
+  const takeover = Takeover.of({
+    release: () => Effect.void,
+    isForeign: () => false,
+    follow: (named) => Effect.sync(() => void followed.push(named)),
+  })
   const scope = yield* Scope.make()
   const context = yield* Layer.build(
     NodeSupervisor.layer.pipe(
@@ -86,7 +93,7 @@ const supervised = Effect.gen(function* () {
         Layer.mergeAll(
           Layer.succeed(SoftwareActors, softwareActors),
           Containment.layerSession,
-          TakeOver.none,
+          Layer.succeed(Takeover, takeover),
           Layer.succeed(Inheritances, Inheritances.of({ partitions: [], take: () => [], remember: () => Effect.void })),
           Layer.succeed(PartitionActors, partitionActors),
           Layer.succeed(MasterSync, MasterSync.of({ updates, syncNow: Effect.void })),
@@ -105,7 +112,7 @@ const supervised = Effect.gen(function* () {
       settle,
     )
   const { isHealthy } = Context.get(context, NodeSupervisor)
-  return { update, news, ready, makes, ends, isHealthy, close: Scope.close(scope, Exit.void) }
+  return { update, news, ready, makes, ends, followed, isHealthy, close: Scope.close(scope, Exit.void) }
 })
 
 const both = { software: [desiredSoftware()], partitions: [desiredPartition(), desiredPartition({ id: slappart1 })] }
@@ -220,6 +227,16 @@ describe("what the master no longer names", () => {
     }),
   )
 })
+
+it.effect("a take-over hears whom the master names, unless some of that could not be understood", () =>
+  Effect.gen(function* () {
+    const { followed, update } = yield* supervised
+    yield* update({ ...both, rejected: [{ subject: "partition", reason: "no name" }] })
+    expect(followed).toStrictEqual([])
+    yield* update(both)
+    expect(followed).toStrictEqual([[slappart0, slappart1]])
+  }),
+)
 
 describe("failures", () => {
   it.effect.each([

@@ -95,6 +95,17 @@ describe("resolveSettings", () => {
     })
   })
 
+  it.each([
+    [
+      "each by itself",
+      "pidfile_software = /a.pid\npidfile_report = /c.pid\n",
+      ["/a.pid", "/opt/slapos/slapgrid-cp.pid", "/c.pid"],
+    ],
+    ["all at once", "pidfile = /all.pid\npidfile_instance = /b.pid\n", ["/all.pid", "/b.pid", "/all.pid"]],
+  ])("knows where passes of the reference write their pids: %s", (_, text, expected) => {
+    expect(settle(`[slapos]${mandatory}${text}`).config?.referencePidFiles).toStrictEqual(expected)
+  })
+
   it("names every path that has to be there", () => {
     const settings = settle(readFileSync(join(import.meta.dirname, "fixtures/slapos.cfg"), "utf8"))
     expect(settings.paths.map(({ option, kind, access }) => `${option}: ${kind} ${access}`)).toStrictEqual([

@@ -1,10 +1,11 @@
 // What a partition's program gets: its user, environment, log and standard input, each opened for its start alone.
-import { it } from "@effect/vitest"
+import { describe, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { execFileSync } from "node:child_process"
+import { execFileSync, spawn } from "node:child_process"
+import { once } from "node:events"
 import * as fs from "node:fs"
 import { expect } from "vitest"
 import { NodeConfig } from "../../src/config/NodeConfig.ts"
@@ -18,15 +19,16 @@ import { Departure } from "../../src/process/Departure.ts"
 import { Inheritances } from "../../src/process/Inheritances.ts"
 import { Launcher } from "../../src/process/launcher/Launcher.ts"
 import { LogKeepers } from "../../src/process/logs/LogKeeper.ts"
-import { TakeOver } from "../../src/process/takeover/TakeOver.ts"
 import { PartitionServices } from "../../src/process/PartitionServices.ts"
+import { processFacts } from "../../src/process/procfs.ts"
+import { Takeover } from "../../src/process/takeover/Takeover.ts"
 import { settle, Watch } from "../support/Calls.ts"
 import { nodeConfig, slappart0 } from "../support/facts.ts"
 import { isAlive } from "../support/processes.ts"
 import { inCi, isRoot, openBelow, scratchDirectory, stranger } from "../support/scratch.ts"
 import { ScriptedSpawner } from "../support/ScriptedSpawner.ts"
 
-const node = Effect.gen(function* () {
+const nodeWith = Effect.fnUntraced(function* (takeover: Layer.Layer<Takeover>) {
   const root = yield* scratchDirectory
   const path = `${root}/slappart0`
   fs.mkdirSync(`${path}/etc/service`, { recursive: true })
@@ -39,7 +41,7 @@ const node = Effect.gen(function* () {
       Layer.provide([Accounts.layer({ rootCheck: true }), LogKeepers.layer]),
       Layer.provide(Launcher.layer),
       Layer.provide(Layer.provide(Inheritances.layer, AdoptedProcesses.layer)),
-      Layer.provide([Containment.layerSession, Departure.layer, AgentLock.layer, TakeOver.none]),
+      Layer.provide([Containment.layerSession, Departure.layer, AgentLock.layer, takeover]),
       Layer.provide(Layer.succeed(NodeConfig, nodeConfig({ instanceRoot: root, softwareRoot: root }))),
     ),
   )
@@ -54,6 +56,8 @@ const node = Effect.gen(function* () {
   })
   return { root, path, spawner, services, directory, alarmed, makeGroup }
 })
+
+const node = nodeWith(Takeover.layerNone)
 
 it.effect("the programs of a partition run as its owner, with the reference's environment, log and input", () =>
   Effect.gen(function* () {
@@ -120,3 +124,44 @@ it.live.runIf(inCi || isRoot)(
       expect(isAlive(left)).toBe(false)
     }),
 )
+
+/** A take-over that has not come to this partition yet. */
+const foreign = Layer.succeed(
+  Takeover,
+  Takeover.of({ release: () => Effect.void, isForeign: (id) => id === slappart0, follow: () => Effect.void }),
+)
+
+it.effect("nothing is started beside the reference, whoever asks for it", () =>
+  Effect.gen(function* () {
+    const { alarmed, directory, makeGroup, services, spawner } = yield* nodeWith(foreign)
+    const group = yield* makeGroup
+    yield* group.apply(yield* services.programsOf(slappart0, directory), "1")
+    yield* Deferred.await(alarmed)
+    expect(group.status()[0]?.error).toBe("slappart0:web-on-watch is not started: the reference still has slappart0")
+    expect(spawner.processes).toStrictEqual([])
+  }),
+)
+
+describe.runIf(inCi || isRoot)("without cgroups, the end of a group", () => {
+  const bystander = Effect.acquireRelease(
+    Effect.promise(async () => {
+      const child = spawn("sleep", ["infinity"], { ...stranger, stdio: "ignore" })
+      await once(child, "spawn")
+      return child
+    }),
+    (child) => Effect.sync(() => child.kill("SIGKILL")),
+  )
+
+  it.live.each([
+    ["ends what else runs as the partition's user", Takeover.layerNone, false],
+    ["leaves that alone while it is the reference's", foreign, true],
+  ] as const)("%s", ([, takeover, survives]) =>
+    Effect.gen(function* () {
+      const { makeGroup } = yield* nodeWith(takeover)
+      const child = yield* bystander
+      const group = yield* makeGroup
+      yield* group.stopAll
+      expect(processFacts(child.pid ?? 0)?.state === "S").toBe(survives)
+    }),
+  )
+})

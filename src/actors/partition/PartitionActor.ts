@@ -18,6 +18,7 @@ import { processors } from "../../files/machine.ts"
 import { MasterClient } from "../../master/MasterClient.ts"
 import { PartitionServices } from "../../process/PartitionServices.ts"
 import type { ServiceGroup } from "../../process/service/ServiceGroup.ts"
+import { Takeover } from "../../process/takeover/Takeover.ts"
 import { Bangs } from "../../report/Bangs.ts"
 import { Outbox } from "../../report/Outbox.ts"
 import { StatusBoard } from "../../report/StatusBoard.ts"
@@ -48,7 +49,13 @@ export class PartitionActors extends Context.Service<
       const board = yield* StatusBoard
       const outbox = yield* Outbox
       const bangs = yield* Bangs
-      const dependencies = { config, services, client: yield* MasterClient, builder: yield* InstanceBuild }
+      const dependencies = {
+        config,
+        services,
+        client: yield* MasterClient,
+        builder: yield* InstanceBuild,
+        takeover: yield* Takeover,
+      }
       // Buildouts are bound by the processor: more at once would only share it.
       const turn = yield* Semaphore.make(processors())
       const periods: Periods = { maximum: config.maximumPeriodicity, sync: config.syncInterval }
@@ -172,15 +179,19 @@ class Supervision {
 
   /** Services as the last installation left them; nothing is started that was never installed. */
   #enforce(wish: PartitionWish, memory: PartitionMemory): Effect.Effect<PartitionMemory, PartitionError> {
-    const { group, view, work } = this.#parts
+    const { group, outbox, view, work } = this.#parts
     const { requested } = wish.partition
     // What was destroyed left nothing that could be started.
     const processed = memory.enforced === "destroyed" ? undefined : memory.processed
     return Effect.gen(function* () {
       if (requested === "started" && processed !== undefined) yield* work.start(group, processed.timestamp, false)
-      if (requested === "stopped") yield* group.stopAll
-      if (memory.hold === undefined && processed !== undefined) yield* view.show(requested)
-      return { ...memory, processed, enforced: requested }
+      if (requested === "stopped") yield* work.stop(group)
+      const isMended = memory.hold?.during === "Enforce"
+      const hold = isMended ? undefined : memory.hold
+      if (hold === undefined && processed !== undefined) yield* view.show(requested)
+      // The master knows of the failure, and of nothing else since.
+      if (isMended) yield* outbox.offer({ _tag: "Partition", id: work.id, state: requested })
+      return { ...memory, processed, enforced: requested, hold }
     })
   }
 
@@ -192,7 +203,7 @@ class Supervision {
       yield* Effect.logInfo(`processing ${id}: ${reason}`)
       yield* FiberHandle.clear(completion)
       // Stopped in any case and at once, whatever becomes of the installation and of the wait for it.
-      if (requested === "stopped") yield* group.stopAll
+      if (requested === "stopped") yield* work.stop(group)
       yield* inTurn(turn, work.install(wish.partition, reason))
       if (requested === "started") yield* work.start(group, timestamp, true)
       yield* Effect.logInfo(`${id} is ${requested}`)
@@ -214,7 +225,7 @@ class Supervision {
     return Effect.gen(function* () {
       yield* FiberHandle.clear(completion)
       yield* view.show("destroying")
-      yield* group.stopAll
+      yield* work.stop(group)
       yield* outbox.offer({ _tag: "Partition", id, state: "stopped" })
       const until = yield* work.destroy
       if (until !== undefined) {
@@ -237,11 +248,11 @@ class Supervision {
     })
   }
 
-  #free(wish: PartitionWish): Effect.Effect<PartitionMemory> {
+  #free(wish: PartitionWish): Effect.Effect<PartitionMemory, PartitionError> {
     const { bangs, completion, group, view, work } = this.#parts
     return Effect.gen(function* () {
       yield* FiberHandle.clear(completion)
-      yield* group.stopAll
+      yield* work.stop(group)
       yield* bangs.forget(work.id)
       yield* Effect.catch(work.free, (error) => Effect.logWarning(error.message))
       yield* view.show("free")

@@ -13,6 +13,7 @@ import { removeTree } from "../../files/removeTree.ts"
 import type { MasterClient } from "../../master/MasterClient.ts"
 import type { PartitionServices } from "../../process/PartitionServices.ts"
 import type { ServiceGroup } from "../../process/service/ServiceGroup.ts"
+import type { Takeover } from "../../process/takeover/Takeover.ts"
 import { removeCertificate, updateCertificate } from "./certificate.ts"
 import type { Processed } from "./decide.ts"
 import { freezeDelay, retainedUntil, retentionDelayFile } from "./retention.ts"
@@ -27,6 +28,7 @@ export interface WorkDependencies {
   readonly client: MasterClient["Service"]
   readonly builder: InstanceBuild["Service"]
   readonly services: PartitionServices["Service"]
+  readonly takeover: Takeover["Service"]
 }
 
 const timestampFile = ".timestamp"
@@ -127,8 +129,17 @@ export class PartitionWork {
   ): Effect.Effect<void, PartitionError> {
     return Effect.gen({ self: this }, function* () {
       const directory = yield* this.#open
+      // Last of all before ours start: until then the reference's serve.
+      yield* this.#dependencies.takeover.release(this.id)
       yield* group.apply(yield* this.#dependencies.services.programsOf(this.id, directory), deployment, isProcessing)
     }).pipe(Effect.mapError(toPartitionError))
+  }
+
+  /** Stops everything of the partition, the reference's programs too. Ours stop in any case. */
+  stop(group: ServiceGroup): Effect.Effect<void, PartitionError> {
+    return this.#dependencies.takeover
+      .release(this.id)
+      .pipe(Effect.mapError(toPartitionError), Effect.ensuring(group.stopAll))
   }
 
   /** Marks the processing as done: the master knows of it. */

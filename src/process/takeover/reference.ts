@@ -1,110 +1,112 @@
-// Looks for the reference node on this machine. The supervisord of its instance root is asked through its socket with
-// the three calls of XML-RPC that are needed; its answers are read for what they can hold there.
-import * as Effect from "effect/Effect"
-import * as fs from "node:fs"
-import { request } from "node:http"
-import type { CronFile, PidFile, ReferenceFacts } from "./findings.ts"
+// How the reference is recognised: its passes by the words that start them, its supervisord by its command line, and
+// what both mean for an agent that wants to start on the same partitions. Pure. node-behaviour.md (Services).
 
-export interface Places {
-  readonly instanceRoot: string
-  /** Pid files of the reference's passes. */
-  readonly pidFiles: ReadonlyArray<string>
-  /** Files and directories with crontabs. */
-  readonly crontabs: ReadonlyArray<string>
+/** A crontab's entry that runs a pass. */
+export interface ScheduledPass {
+  readonly file: string
+  readonly line: number
+  readonly command: string
+  /** The configuration that it names; undefined: the default one. */
+  readonly config: string | undefined
 }
 
-export const systemCrontabs = ["/etc/crontab", "/etc/cron.d", "/var/spool/cron/crontabs/root", "/var/spool/cron/root"]
+/** What stands in the way. */
+export type Finding =
+  | {
+      readonly _tag: "Supervisord"
+      /** Its socket, or the pid file that names it. */
+      readonly file: string
+      readonly pid: number | undefined
+      readonly groups: ReadonlyArray<string>
+      /** Why it cannot be told to stop its programs; undefined: it can. */
+      readonly problem: string | undefined
+    }
+  | { readonly _tag: "Pass"; readonly file: string; readonly pid: number; readonly command: string }
+  | ({ readonly _tag: "Scheduled" } & ScheduledPass)
 
-const textOf = (file: string): string | undefined => {
-  try {
-    return fs.readFileSync(file, "utf8")
-  } catch {
-    return undefined
+/** Commands of `slapos node` that run nothing of an instance; even `status` starts supervisord. */
+const harmless = new Set(["bang", "boot", "collect", "format", "register"])
+
+const baseName = (path: string): string => path.slice(path.lastIndexOf("/") + 1)
+
+/** The pass that these words start, in short, or undefined. Its interpreter and wrappers may stand before it. */
+export const passOf = (words: ReadonlyArray<string>): string | undefined => {
+  for (const [index, word] of words.entries()) {
+    const name = baseName(word)
+    if (/^slapgrid-(?:sr|cp|ur|supervisord)$/.test(name)) return name
+    if (name !== "slapos" && word !== "slapos.cli.entry") continue
+    const [group, command] = words.slice(index + 1).filter((one) => !one.startsWith("-"))
+    if (group === "node" && command !== undefined && !harmless.has(command)) return `slapos node ${command}`
   }
+  return undefined
 }
 
-const commandOf = (pid: number): string | undefined => {
-  // A process that only waits to be reaped has no command line.
-  const text = textOf(`/proc/${pid}/cmdline`)?.replaceAll("\0", " ").trim()
-  return text === "" ? undefined : text
+/** The configuration file that these words name. */
+export const configOf = (words: ReadonlyArray<string>): string | undefined =>
+  words.map((word) => /(?:^|=)(\/.*\.cfg)$/.exec(word)?.[1]).findLast((path) => path !== undefined)
+
+/** Whether a process with this command line is the supervisord of one of these roots (several names of one). */
+export const isSupervisord = (commandLine: string, roots: ReadonlyArray<string>): boolean => {
+  if (!commandLine.includes("supervisord")) return false
+  const named = [...commandLine.matchAll(/\/[^\s'"\],]*\.conf\b/g)].map(([path]) => path)
+  // One that names no configuration, or names it otherwise, can still be it.
+  return named.length === 0 || named.some((path) => roots.some((root) => path.startsWith(`${root}/`)))
 }
 
-const readPidFile = (file: string): ReadonlyArray<PidFile> => {
-  const pid = Number(textOf(file)?.trim())
-  return Number.isSafeInteger(pid) && pid > 1 ? [{ file, pid, command: commandOf(pid) }] : []
-}
+/** cron(8) on Debian skips other names, such as those of packages' backups. */
+export const isCronName = (name: string): boolean => /^[A-Za-z0-9_-]+$/.test(name)
 
-const readCrontabs = (path: string): ReadonlyArray<CronFile> => {
-  try {
-    return fs.readdirSync(path).flatMap((name) => readCrontabs(`${path}/${name}`))
-  } catch {
-    const text = textOf(path)
-    return text === undefined ? [] : [{ file: path, text }]
-  }
-}
+const assignment = /^\s*["']?(\w+)["']?\s*=\s*["']?(.*?)["']?\s*$/
 
-export const supervisorSockets = (instanceRoot: string): ReadonlyArray<string> =>
-  ["sv.sock", "supervisord.socket"].map((name) => `${instanceRoot}/${name}`)
+/** The commands of a shell line, each as its words, quotes aside. */
+const commandsOf = (line: string): ReadonlyArray<ReadonlyArray<string>> =>
+  line.split(/[;&|()`]+/).map((one) => one.replaceAll(/["']/g, " ").split(/\s+/).filter(Boolean))
 
-/** What there is now. */
-export const lookForReference = (places: Places): Effect.Effect<ReferenceFacts> =>
-  Effect.map(Effect.filter(supervisorSockets(places.instanceRoot), isLive), (sockets) => ({
-    sockets,
-    supervisors: readPidFile(`${places.instanceRoot}/var/run/supervisord.pid`),
-    passes: places.pidFiles.flatMap(readPidFile),
-    cron: places.crontabs.flatMap(readCrontabs),
-  }))
-
-const isLive = (socket: string): Effect.Effect<boolean> =>
-  fs.existsSync(socket)
-    ? call(socket, "supervisor.getState").pipe(
-        Effect.as(true),
-        Effect.catch(({ isAnswer }) => Effect.succeed(isAnswer)),
-      )
-    : Effect.succeed(false)
-
-/** A call that failed; `isAnswer`: somebody listens there. */
-export interface CallFailure {
-  readonly isAnswer: boolean
-  readonly message: string
-}
-
-/** Milliseconds; a group of stubborn programs takes its stopwaitsecs one after the other. */
-const patience = 30 * 60_000
-
-const escape = (text: string): string => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;")
-
-const bodyOf = (method: string, name: string | undefined): string =>
-  `<?xml version="1.0"?><methodCall><methodName>${method}</methodName><params>${
-    name === undefined ? "" : `<param><value><string>${escape(name)}</string></value></param>`
-  }</params></methodCall>`
-
-/** Calls a method of a supervisord with one name or without; gives the text of its answer. */
-export const call = (socket: string, method: string, name?: string): Effect.Effect<string, CallFailure> =>
-  Effect.callback((resume) => {
-    const fail = (isAnswer: boolean) => (cause: Error) =>
-      resume(Effect.fail({ isAnswer, message: `${method} on ${socket}: ${cause.message}` }))
-    const sent = request(
-      { socketPath: socket, path: "/RPC2", method: "POST", headers: { "content-type": "text/xml" }, timeout: patience },
-      (response) => {
-        let text = ""
-        response
-          .setEncoding("utf8")
-          .on("data", (part: string) => void (text += part))
-          .on("error", fail(true))
-          .on("end", () => {
-            const fault = /<name>faultString<\/name>\s*<value><string>([^<]*)/.exec(text)?.[1]
-            if (response.statusCode !== 200 || fault !== undefined) {
-              fail(true)(new Error(fault ?? `status ${response.statusCode}`))
-            } else resume(Effect.succeed(text))
-          })
-      },
-    )
-    sent.on("error", fail(false)).on("timeout", () => sent.destroy(new Error("no answer")))
-    sent.end(bodyOf(method, name))
-    return Effect.sync(() => sent.destroy())
+/** The entries of a crontab that run a pass; `hasUser`: its lines name the user, as those of /etc do. crontab(5). */
+export const scheduledIn = (file: string, text: string, hasUser: boolean): ReadonlyArray<ScheduledPass> => {
+  let inherited: string | undefined
+  return text.split("\n").flatMap((line, index) => {
+    const [, name, value] = assignment.exec(line) ?? []
+    if (name === "SLAPOS_CONFIGURATION") inherited = value
+    if (name !== undefined || /^\s*(?:#|$)/.test(line)) return []
+    const fields = (/^\s*@/.test(line) ? 1 : 5) + (hasUser ? 1 : 0)
+    const command = line.replace(new RegExp(String.raw`^\s*(?:\S+\s+){${fields}}`), "")
+    return commandsOf(command).flatMap((words) => {
+      const pass = passOf(words)
+      return pass === undefined ? [] : [{ file, line: index + 1, command: pass, config: configOf(words) ?? inherited }]
+    })
   })
+}
 
-/** The groups in the answer to `supervisor.getAllProcessInfo`. */
-export const groupsIn = (answer: string): ReadonlySet<string> =>
-  new Set([...answer.matchAll(/<name>group<\/name>\s*<value><string>([^<]*)<\/string>/g)].map(([, name = ""]) => name))
+/** Whether `--take-over` deals with it. */
+export const canBeTakenOver = (finding: Finding): boolean =>
+  finding._tag === "Supervisord" && finding.problem === undefined
+
+const listed = (names: ReadonlyArray<string>): string =>
+  names.length === 0
+    ? "no programs"
+    : `the programs of ${names.slice(0, 5).join(", ")}${names.length > 5 ? ` and ${names.length - 5} others` : ""}`
+
+const describe = (finding: Finding): string => {
+  switch (finding._tag) {
+    case "Scheduled":
+      return `${finding.file}:${finding.line} starts ${finding.command}: remove the line or make it a comment`
+    case "Pass":
+      return `${finding.command} (pid ${finding.pid}) holds ${finding.file}: wait until it has ended, or end it`
+    case "Supervisord":
+      return describeSupervisord(finding)
+  }
+}
+
+const describeSupervisord = ({ file, groups, pid, problem }: Extract<Finding, { _tag: "Supervisord" }>): string => {
+  if (problem !== undefined) return `${problem}: end it${pid === undefined ? "" : ` (kill ${pid})`}`
+  const ways = `start slapgrid with --take-over, or end it (supervisorctl -s unix://${file} shutdown)`
+  return `supervisord (pid ${pid}) listens on ${file} and has ${listed(groups)}: ${ways}`
+}
+
+/** What an operator is told who starts slapgrid beside the reference. */
+export const refusalOf = (instanceRoot: string, findings: ReadonlyArray<Finding>): string =>
+  [
+    `the reference still runs this node, and everything in ${instanceRoot} would run twice:`,
+    ...findings.map((one) => `  ${describe(one)}`),
+  ].join("\n")

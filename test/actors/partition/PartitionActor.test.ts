@@ -18,9 +18,12 @@ import { inTurn, PartitionActors } from "../../../src/actors/partition/Partition
 import { BuildError } from "../../../src/build/BuildError.ts"
 import { InstanceBuild, type InstanceRequest } from "../../../src/build/InstanceBuild.ts"
 import type { DesiredPartition } from "../../../src/domain/DesiredState.ts"
+import type { PartitionId } from "../../../src/domain/ids.ts"
 import type { ServiceSpec } from "../../../src/domain/ServiceSpec.ts"
 import { FileError } from "../../../src/files/FileError.ts"
 import { type GroupOptions, PartitionServices } from "../../../src/process/PartitionServices.ts"
+import { TakeoverError } from "../../../src/process/takeover/Succession.ts"
+import { Takeover } from "../../../src/process/takeover/Takeover.ts"
 import { Bangs } from "../../../src/report/Bangs.ts"
 import { StatusBoard } from "../../../src/report/StatusBoard.ts"
 import { Calls, settle } from "../../support/Calls.ts"
@@ -128,6 +131,11 @@ const running = Effect.fnUntraced(function* (options: Options = {}) {
   const instances = new ScriptedInstances()
   const services = new ScriptedServices()
   const bangs = new ScriptedBangs()
+  const releases = new Calls<PartitionId, void, TakeoverError>(() => Effect.void)
+  const takeover = Layer.succeed(
+    Takeover,
+    Takeover.of({ release: releases.call, isForeign: () => false, follow: () => Effect.void }),
+  )
   const config = nodeConfig({
     instanceRoot: root,
     maximumPeriodicity: options.maximumPeriodicity ?? 86_400_000,
@@ -135,8 +143,7 @@ const running = Effect.fnUntraced(function* (options: Options = {}) {
   })
   const context = yield* Layer.build(
     PartitionActors.layer.pipe(
-      Layer.provide(Layer.merge(instances.layer, services.layer)),
-      Layer.provide(bangs.layer),
+      Layer.provide([instances.layer, services.layer, bangs.layer, takeover]),
       Layer.provideMerge(client.layer(config)),
     ),
   )
@@ -157,7 +164,7 @@ const running = Effect.fnUntraced(function* (options: Options = {}) {
       Effect.andThen(settle),
     )
   const close = Scope.close(scope, Exit.void)
-  return { bangs, root, path, client, instances, services, wants, status, file, installs, close }
+  return { bangs, root, path, client, instances, services, releases, wants, status, file, installs, close }
 })
 
 describe("started", () => {
@@ -581,6 +588,62 @@ describe("a watched program that ends", () => {
       yield* wants({ requested: "destroyed", software: undefined, timestamp: undefined })
       yield* settle
       expect(bangs.forgotten).toStrictEqual(["slappart0"])
+    }),
+  )
+})
+
+describe("what the reference still runs of it", () => {
+  const stuck = new TakeoverError({ group: slappart0, message: "supervisord does not let go" })
+
+  it.effect("ends after the installation and before ours start", () =>
+    Effect.gen(function* () {
+      const { installs, releases, services, wants } = yield* running()
+      releases.reply = () => Effect.sync(() => void services.told.push("release"))
+      yield* wants()
+      expect(services.told).toStrictEqual([])
+      yield* installs(Effect.void)
+      expect(services.told).toStrictEqual(["release", "web-on-watch for 1"])
+    }),
+  )
+
+  it.effect.each([
+    ["stopped", { requested: "stopped" }],
+    ["destroyed", { requested: "destroyed" }],
+    ["free", { requested: "destroyed", software: undefined, timestamp: undefined }],
+  ] as const)("ends with ours when it is to be %s", ([, wish]) =>
+    Effect.gen(function* () {
+      const { releases, services, wants } = yield* running({ timestamp: "1" })
+      releases.reply = () => Effect.sync(() => void services.told.push("release"))
+      yield* wants(wish)
+      expect(services.told).toStrictEqual(["release", "stop"])
+    }),
+  )
+
+  it.effect("and does not end keeps ours from starting; it is told and tried again", () =>
+    Effect.gen(function* () {
+      const { client, releases, services, status, wants } = yield* running({ timestamp: "1" })
+      releases.reply = () => stuck
+      yield* wants()
+      expect(services.told).toStrictEqual([])
+      expect([client.told, (yield* status)?.error]).toStrictEqual([["error"], "supervisord does not let go"])
+      releases.reply = () => Effect.void
+      yield* TestClock.adjust(6250)
+      yield* settle
+      expect([services.told, (yield* status)?.state]).toStrictEqual([["web-on-watch for 1"], "started"])
+      expect(client.told).toStrictEqual(["error", "started"])
+    }),
+  )
+
+  it.effect("and does not end keeps ours from nothing when they are to stop", () =>
+    Effect.gen(function* () {
+      const { instances, path, releases, services, wants } = yield* running({ timestamp: "1" })
+      releases.reply = () => stuck
+      yield* wants({ requested: "destroyed" })
+      expect([services.told, instances.destroyScripts.inputs, fs.existsSync(path)]).toStrictEqual([["stop"], [], true])
+      releases.reply = () => Effect.void
+      yield* TestClock.adjust(6250)
+      yield* settle
+      expect(instances.destroyScripts.inputs).toHaveLength(1)
     }),
   )
 })
