@@ -23,7 +23,7 @@ const firstLine = (text: string | undefined): string => escapeControls(text?.spl
 const lastLine = (text: string | undefined): string => escapeControls(text?.trimEnd().split("\n").at(-1) ?? "")
 
 const lastEnd = ({ error, isHeld, lastExit }: ServiceStatus): string =>
-  isHeld ? "by hand" : firstLine(error ?? (lastExit === undefined ? "" : describeExit(lastExit)))
+  isHeld ? "by hand" : (error ?? (lastExit === undefined ? "" : describeExit(lastExit)))
 
 const limitText = ({ option, value }: LimitStatus): string => {
   switch (option) {

@@ -8,7 +8,7 @@ import * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
 import type { ExitStatus } from "../../domain/ExitStatus.ts"
 import type { ServiceState as ShownState, ServiceStatus } from "../../domain/NodeStatus.ts"
-import type { ServiceSpec } from "../../domain/ServiceSpec.ts"
+import { fullName, type ServiceSpec } from "../../domain/ServiceSpec.ts"
 import type { ServiceProcess } from "../ServiceProcess.ts"
 import type { Inheritance, Memory } from "./inheritance.ts"
 import { initial, type ServiceAction, type ServiceEvent, type ServiceState, transition } from "./automaton.ts"
@@ -397,9 +397,11 @@ class Supervised implements Service {
       yield* this.#watch(process)
       yield* this.#step({ _tag: "Spawned", at: yield* Clock.currentTimeMillis })
     }).pipe(
-      Effect.catch((error) => {
-        this.#error = error.message
-        return this.#step({ _tag: "SpawnFailed" })
+      Effect.catch(({ message }) => {
+        const isNews = this.#error !== message
+        this.#error = message
+        const tell = isNews ? Effect.logWarning(`${fullName(this.spec)}: ${message}`) : Effect.void
+        return Effect.andThen(tell, this.#step({ _tag: "SpawnFailed" }))
       }),
     )
   }
