@@ -18,7 +18,7 @@ import { Inheritances } from "./Inheritances.ts"
 import { LogKeepers } from "./logs/LogKeeper.ts"
 import { makeServiceGroup, type ServiceGroup } from "./service/ServiceGroup.ts"
 import type { ServiceDependencies } from "./service/Service.ts"
-import { programEnvironment, programFolders, programLog, programs } from "./service/programs.ts"
+import { isProgramOf, programEnvironment, programFolders, programLog, programs } from "./service/programs.ts"
 import type { ServiceProcess } from "./ServiceProcess.ts"
 import { Spawner } from "./Spawner.ts"
 import { TakeoverError } from "./takeover/Succession.ts"
@@ -83,6 +83,10 @@ export class PartitionServices extends Context.Service<
       /** The user whose processes are all this partition's and ours. */
       const uidOf = (id: PartitionId) => (isForeign(id) ? undefined : ownUid(config.instanceRoot, id))
 
+      /** Whether an environment says that a process is of this partition and of ours, and of none of the programs named. */
+      const isStrayOf = (id: PartitionId, except: ReadonlyArray<string>) => (environment: ReadonlySet<string>) =>
+        !isForeign(id) && isProgramOf(id, config.instanceRoot, except)(environment)
+
       /** The place of a program: its log, and a cgroup that nobody else is in. */
       const prepare = Effect.fnUntraced(function* (spec: ServiceSpec, directory: OwnedDirectory) {
         const output = yield* directory.openLog(programLog(spec))
@@ -125,12 +129,23 @@ export class PartitionServices extends Context.Service<
         const inherited = inheritances.take(id)
         yield* containment.limit(id)
         const except = new Set(inherited.map(({ spec }) => programMember(spec.name)))
-        // Without cgroups only the user tells, and not of which of several programs a process is.
+        // Without cgroups the user tells, but not of which of several programs a process is: then its environment.
         const runs = inherited.some(({ inheritance }) => "process" in inheritance)
-        yield* containment.endOwner(id, { except, ownUid: () => (runs ? undefined : uidOf(id)) })
+        yield* containment.endOwner(id, {
+          except,
+          ownUid: () => (runs ? undefined : uidOf(id)),
+          isStray: isStrayOf(
+            id,
+            inherited.map(({ spec }) => spec.name),
+          ),
+        })
         const made = yield* makeServiceGroup({
           inherited,
-          endRest: containment.endOwner(id, { except: new Set(), ownUid: () => uidOf(id) }),
+          endRest: containment.endOwner(id, {
+            except: new Set(),
+            ownUid: () => uidOf(id),
+            isStray: isStrayOf(id, []),
+          }),
           dependencies: {
             spawn,
             stopTimeout: config.stopTimeout,

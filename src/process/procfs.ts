@@ -53,6 +53,15 @@ export const isRecycled = (pid: number, startTime: string): boolean => {
   return facts !== undefined && facts.startTime !== startTime
 }
 
+/** What a process was started with, `NAME=value` each; nothing when it is gone, or nobody may know. */
+export const environmentOf = (pid: number): ReadonlySet<string> => {
+  try {
+    return new Set(fs.readFileSync(`/proc/${pid}/environ`, "utf8").split("\0"))
+  } catch {
+    return new Set()
+  }
+}
+
 /** Every process that this pid namespace shows. */
 export const allProcesses = (): ReadonlyArray<ProcessFacts> =>
   fs.readdirSync("/proc").flatMap((name) => {

@@ -39,6 +39,8 @@ export interface NodeOptions {
   readonly settings?: Readonly<Record<string, string>>
   /** The agent runs as an ordinary user, to whom everything belongs. Always so for tests that are not root. */
   readonly isOrdinary?: boolean
+  /** The agent sees no cgroup v2. For root only. */
+  readonly isWithoutCgroups?: boolean
   /** The software owner and then the partitions' users; users without an entry in the user database when missing. */
   readonly identities?: (scratch: Scratch, count: number) => Effect.Effect<ReadonlyArray<Identity>, never, Scope.Scope>
 }
@@ -78,12 +80,18 @@ export class TestNode<Master extends TestMaster = TestMaster> {
     scratch: Scratch,
     master: Master,
     [software, ...users]: ReadonlyArray<Identity>,
-    { isOrdinary = false, settings = {}, sync }: Pick<NodeOptions, "isOrdinary" | "settings" | "sync">,
+    {
+      isOrdinary = false,
+      isWithoutCgroups = false,
+      settings = {},
+      sync,
+    }: Omit<NodeOptions, "partitions" | "identities">,
   ) {
     this.#settings = { root_check: String(isRoot && !isOrdinary), ...settings }
     this.#isAsked = sync === undefined
     if (software === undefined) throw new Error("no software owner")
-    this.slapgrid = isOrdinary && isRoot ? ordinaryProgram(scratch.path, software) : slapgrid
+    const words = isOrdinary && isRoot ? ordinaryProgram(scratch.path, software) : slapgrid
+    this.slapgrid = isWithoutCgroups ? [...withoutCgroups, ...words] : words
     this.scratch = scratch
     this.master = master
     this.software = software
@@ -252,6 +260,19 @@ const ordinaryProgram = (scratch: string, { gid, uid }: Identity): readonly [str
   const words = [`--reuid=${uid}`, `--regid=${gid}`, "--clear-groups", "--"]
   return ["setpriv", ...words, `${scratch}/node`, `${scratch}/slapgrid.mjs`]
 }
+
+/** Words that run what follows where no cgroup v2 is mounted. */
+const withoutCgroups = [
+  "unshare",
+  "--mount",
+  "--propagation",
+  "private",
+  "--",
+  "/bin/sh",
+  "-c",
+  'umount --types cgroup2 --all && exec "$@"',
+  "sh",
+] as const
 
 const numbers = (scratch: Scratch, count: number) =>
   Effect.succeed(Array.from({ length: count }, (_, index) => scratch.identity(index)))

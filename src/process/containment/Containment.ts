@@ -1,6 +1,6 @@
 // What keeps a partition's processes together, so that all of them can be found and ended: cgroup v2 where groups can
 // be made. Elsewhere sessions, process groups and parents as /proc shows them, and the user when it is the
-// partition's own; a daemon that left its session and parent is then found only as root.
+// partition's own, else the environment; a daemon that left its session and parent is found when its partition stops.
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -10,7 +10,7 @@ import type { PartitionId } from "../../domain/ids.ts"
 import type { ContainmentKind, LimitStatus } from "../../domain/NodeStatus.ts"
 import { showSize } from "../../domain/text.ts"
 import { agentUid, pathExists } from "../../files/machine.ts"
-import { allProcesses, type ProcessFacts } from "../procfs.ts"
+import { allProcesses, environmentOf, type ProcessFacts } from "../procfs.ts"
 import {
   childGroups,
   currentGroup,
@@ -54,14 +54,17 @@ export interface ContainmentShape {
    * member's is not believed: whatever is in it would be killed.
    */
   readonly adopted: (owner: string, member: string, cgroup: string | undefined) => Enclosure
-  /**
-   * Ends everything of an owner except the members named. `ownUid` gives the owner's uid when nobody else has it; only
-   * asked where nothing better tells.
-   */
-  readonly endOwner: (
-    owner: string,
-    options: { readonly except: ReadonlySet<string>; readonly ownUid: () => number | undefined },
-  ) => Effect.Effect<void>
+  /** Ends everything of an owner except the members named. */
+  readonly endOwner: (owner: string, options: OwnerEnd) => Effect.Effect<void>
+}
+
+export interface OwnerEnd {
+  /** Members that go on. */
+  readonly except: ReadonlySet<string>
+  /** The owner's uid when nobody else has it and nothing goes on; only asked where nothing better tells. */
+  readonly ownUid: () => number | undefined
+  /** Whether a process with this environment is the owner's and of none that goes on; asked where that uid is missing. */
+  readonly isStray?: (environment: ReadonlySet<string>) => boolean
 }
 
 export class Containment extends Context.Service<Containment, ContainmentShape>()("slapgrid/process/Containment") {
@@ -150,12 +153,12 @@ const bySession = ({ maxProcesses, status }: LimitPlan): ContainmentShape => {
     groupOf: () => undefined,
     enclosure: (owner) => (limited.has(owner) ? { ...sessionEnclosure, maxProcesses } : sessionEnclosure),
     adopted: () => sessionEnclosure,
-    endOwner: (_owner, { ownUid }) =>
+    endOwner: (_owner, { isStray = () => false, ownUid }) =>
       Effect.suspend(() => {
         const uid = ownUid()
-        return uid === undefined
-          ? Effect.void
-          : endAll(() => allProcesses().filter((one) => one.uid === uid && one.state !== "Z"))
+        const isToEnd = ({ pid, uid: its }: ProcessFacts) =>
+          uid === undefined ? isStray(environmentOf(pid)) : its === uid
+        return endAll(() => allProcesses().filter((one) => one.state !== "Z" && isToEnd(one)))
       }),
   }
 }

@@ -27,6 +27,8 @@ export const programs = (
   return [...entries.run.filter((entry) => !taken.has(entry.name)).map(spec("run")), ...services]
 }
 
+const serverUrl = (instanceRoot: string): string => `unix://${instanceRoot}/sv.sock`
+
 /** The environment of a partition's program: the reference's, and nothing of the agent's own. */
 export const programEnvironment = (
   spec: ServiceSpec,
@@ -41,8 +43,16 @@ export const programEnvironment = (
   SUPERVISOR_ENABLED: "1",
   SUPERVISOR_GROUP_NAME: spec.partition,
   SUPERVISOR_PROCESS_NAME: spec.name,
-  SUPERVISOR_SERVER_URL: `unix://${instanceRoot}/sv.sock`,
+  SUPERVISOR_SERVER_URL: serverUrl(instanceRoot),
 })
+
+/** Whether a process with this environment was started as a program of the partition, and not one of those named. */
+export const isProgramOf =
+  (partition: PartitionId, instanceRoot: string, except: ReadonlyArray<string>) =>
+  (environment: ReadonlySet<string>): boolean =>
+    environment.has(`SUPERVISOR_GROUP_NAME=${partition}`) &&
+    environment.has(`SUPERVISOR_SERVER_URL=${serverUrl(instanceRoot)}`) &&
+    !except.some((name) => environment.has(`SUPERVISOR_PROCESS_NAME=${name}`))
 
 /** The log of a program, relative to the partition. */
 export const programLog = (spec: ServiceSpec): string =>
