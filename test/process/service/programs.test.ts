@@ -1,6 +1,6 @@
 import { describe, it } from "@effect/vitest"
 import { expect } from "vitest"
-import { programEnvironment, programLog, programs } from "../../../src/process/service/programs.ts"
+import { isProgramOf, programEnvironment, programLog, programs } from "../../../src/process/service/programs.ts"
 import { slappart0 } from "../../support/facts.ts"
 
 const entry = (name: string) => ({ name, hash: `hash of ${name}` })
@@ -65,6 +65,23 @@ describe("programEnvironment", () => {
       HOME: "/i/slappart0",
     })
   })
+})
+
+describe("isProgramOf", () => {
+  const [spec] = named([], ["web"])
+  const variables = programEnvironment(spec!, { name: "4711", home: undefined }, "/i/slappart0", "/i")
+  const changes = [
+    ["what was started as one", {}, [], true],
+    ["one of those named", {}, ["once", "web-on-watch"], false],
+    ["one beside those named", {}, ["once", "web"], true],
+    ["another partition's", { SUPERVISOR_GROUP_NAME: "slappart01" }, [], false],
+    ["another node's", { SUPERVISOR_SERVER_URL: "unix:///j/sv.sock" }, [], false],
+  ] as const
+  it.each(changes)("%s", (_, changed, except, expected) => {
+    const environment = new Set(Object.entries({ ...variables, ...changed }).map(([name, value]) => `${name}=${value}`))
+    expect(isProgramOf(slappart0, "/i", except)(environment)).toBe(expected)
+  })
+  it("nothing that is known of it", () => expect(isProgramOf(slappart0, "/i", [])(new Set())).toBe(false))
 })
 
 it.each([
