@@ -72,10 +72,7 @@ class LogKeeper {
 
   /** Looks now, then soon after changes. While there are none, there is no fiber and no timer. */
   get start(): Effect.Effect<void> {
-    return Effect.andThen(
-      this.#look,
-      Effect.sync(() => this.#await()),
-    )
+    return Effect.map(this.#look, (growth) => this.#await(growth > 0))
   }
 
   /** Ends the keeping; a look that goes on is finished first. */
@@ -100,7 +97,7 @@ class LogKeeper {
     })
   }
 
-  /** Trims the log if it is time to; gives by how much it had grown. */
+  /** Trims the log if it is time to; gives by how much it had grown, or still has to be trimmed. */
   get #look(): Effect.Effect<number> {
     return Effect.gen({ self: this }, function* () {
       const size = fs.fstatSync(this.#fd).size
@@ -108,7 +105,8 @@ class LogKeeper {
       if (cutOf(size, this.#log.limit, this.#block) > 0) yield* this.#trim(growth > floodSize)
       this.#size = fs.fstatSync(this.#fd).size
       if (growth > floodSize) yield* this.#tellFlood(growth)
-      return growth
+      // What came during the trim was not looked at, and it may be the last that comes.
+      return growth + cutOf(this.#size, this.#log.limit, this.#block)
     }).pipe(
       Effect.uninterruptible,
       Effect.catchDefect((defect) =>
@@ -219,8 +217,8 @@ class LogKeeper {
     })
   }
 
-  /** Lets a change of the log since the last look begin the next one. */
-  #await(): void {
+  /** Lets a change of the log since the last look begin the next one; `isDue`: it begins now. */
+  #await(isDue = false): void {
     if (this.#isClosed) return
     const changed = () => {
       if (this.#watcher === undefined) return
@@ -237,7 +235,7 @@ class LogKeeper {
       return
     }
     // What came before the watch began sends no event.
-    if (fs.fstatSync(this.#fd).size !== this.#size) changed()
+    if (isDue || fs.fstatSync(this.#fd).size !== this.#size) changed()
   }
 
   /** When the machine has no watch left: by looking now and then. */
