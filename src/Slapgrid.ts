@@ -9,6 +9,7 @@ import { InstanceBuild } from "./build/InstanceBuild.ts"
 import { SoftwareBuild } from "./build/SoftwareBuild.ts"
 import { NodeConfig, type NodeConfigShape } from "./config/NodeConfig.ts"
 import { ControlServer } from "./control/ControlServer.ts"
+import { DesiredCache } from "./desired/DesiredCache.ts"
 import { MasterSync } from "./desired/MasterSync.ts"
 import { agentDirectory } from "./files/machine.ts"
 import { HttpMasterClient } from "./master/http/HttpMasterClient.ts"
@@ -47,7 +48,7 @@ const layerWithMaster = (config: NodeConfigShape, { takeOver = false }: NodeOpti
   const actors = Layer.mergeAll(SoftwareActors.layer, PartitionActors.layer)
   return NodeSupervisor.layer.pipe(
     Layer.provideMerge(ControlServer.layer(agentDirectory(config.instanceRoot))),
-    Layer.provideMerge(MasterSync.layer),
+    Layer.provideMerge(Layer.provide(MasterSync.layer, DesiredCache.layer)),
     Layer.provide([actors, ServiceCommands.layer, NodeMeter.layer]),
     Layer.provide(PartitionServices.layer),
     Layer.provide(builds),

@@ -9,8 +9,9 @@ import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
 import { difference, samePartition, sameSoftware } from "../desired/diff.ts"
 import { MasterSync, type Update } from "../desired/MasterSync.ts"
-import type { DesiredPartition, DesiredSoftware } from "../domain/DesiredState.ts"
+import type { DesiredPartition, DesiredSoftware, DesiredState } from "../domain/DesiredState.ts"
 import type { PartitionId, SoftwareUrl } from "../domain/ids.ts"
+import type { MasterStanding } from "../domain/NodeStatus.ts"
 import { Containment } from "../process/containment/Containment.ts"
 import { Inheritances } from "../process/Inheritances.ts"
 import { Takeover } from "../process/takeover/Takeover.ts"
@@ -100,6 +101,7 @@ class Registry {
   readonly #software = new Map<SoftwareUrl, KnownSoftware>()
   readonly #partitions = new Map<PartitionId, KnownPartition>()
   #nudge = 0
+  #standing: MasterStanding = "NotAsked"
 
   constructor(parts: Parts) {
     this.#parts = parts
@@ -111,10 +113,17 @@ class Registry {
       this.#partitions.set(id, { actor: yield* this.#newPartition(id), wish: undefined, isGone: false })
     }).pipe(Effect.catch((error) => Effect.logError(`${id} cannot be supervised: ${error.message}`)))
 
-  readonly apply = ({ nudge, state }: Update): Effect.Effect<void> =>
+  readonly apply = ({ nudge, standing, state }: Update): Effect.Effect<void> =>
     Effect.gen({ self: this }, function* () {
       const asked = nudge !== this.#nudge
       this.#nudge = nudge
+      this.#standing = standing
+      if (standing === "NotAsked") yield* Effect.forEach(state.partitions, this.#tellFromMemory)
+      else yield* this.#follow(state, asked)
+    })
+
+  #follow(state: DesiredState, asked: boolean): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function* () {
       const software = difference(
         this.#software,
         state.software,
@@ -132,6 +141,7 @@ class Registry {
           !asked &&
           !isGone &&
           wish !== undefined &&
+          wish.standing === this.#standing &&
           samePartition(wish.partition, one) &&
           wish.isSoftwareReady === this.#isSoftwareReady(one),
       )
@@ -140,6 +150,11 @@ class Registry {
       // A record that could not be read can be about any partition.
       if (state.rejected.length === 0) yield* this.#parts.takeover.follow(state.partitions.map(({ id }) => id))
     })
+  }
+
+  /** What an earlier agent heard starts what should run; what the reference has stays there until the master is asked. */
+  readonly #tellFromMemory = (desired: DesiredPartition): Effect.Effect<void> =>
+    this.#parts.takeover.isForeign(desired.id) ? Effect.void : this.#tellPartition(desired)
 
   readonly #tellSoftware = (desired: DesiredSoftware): Effect.Effect<void> =>
     Effect.gen({ self: this }, function* () {
@@ -179,7 +194,8 @@ class Registry {
   }
 
   #wishFor(partition: DesiredPartition): PartitionWish {
-    return { partition, isSoftwareReady: this.#isSoftwareReady(partition), nudge: this.#nudge }
+    const isSoftwareReady = this.#isSoftwareReady(partition)
+    return { partition, isSoftwareReady, standing: this.#standing, nudge: this.#nudge }
   }
 
   /** A release that the master does not offer is not waited for: the installation tells that it is missing. */

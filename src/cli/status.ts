@@ -1,7 +1,7 @@
 // `slapgrid status`: what the running agent knows, for people and (`--json`) for machines.
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type { LimitStatus, NodeStatus, ServiceStatus } from "../domain/NodeStatus.ts"
+import type { LimitStatus, NodeStatus, ServiceStatus, SyncStatus } from "../domain/NodeStatus.ts"
 import { describeExit } from "../domain/ExitStatus.ts"
 import { escapeControls, showSize } from "../domain/text.ts"
 import { getStatus } from "../control/ControlClient.ts"
@@ -48,12 +48,23 @@ export const renderLimits = (limits: ReadonlyArray<LimitStatus>): ReadonlyArray<
   ]
 }
 
+const standings = {
+  NotAsked: "the master is asked soon; until then what it wanted last is followed",
+  Away: "the master is away; what should run runs on, nothing is processed",
+  Refuses: "the master refuses this computer (its certificate?); what should run runs on, nothing is processed",
+} as const
+
+const renderMaster = ({ error, standing }: SyncStatus): ReadonlyArray<string> => {
+  if (standing === "Answers") return error === undefined ? [] : [`master: ${firstLine(error)}`]
+  return [`${standings[standing]}${error === undefined ? "" : `: ${firstLine(error)}`}`]
+}
+
 export const renderStatus = (status: NodeStatus, now: number): string => {
   const sync = status.sync.lastSuccess === undefined ? "never" : `${age(now - status.sync.lastSuccess)} ago`
   const services = status.partitions.flatMap(({ id, services }) => services.map((service) => ({ id, service })))
   return [
     `computer ${status.computer}, agent pid ${status.pid}, up ${age(now - status.startedAt)}, last sync ${sync}, services kept together by ${status.containment}`,
-    ...(status.sync.error === undefined ? [] : [`master: ${firstLine(status.sync.error)}`]),
+    ...renderMaster(status.sync),
     ...renderLimits(status.limits).map(firstLine),
     "",
     table(

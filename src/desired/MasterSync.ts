@@ -1,5 +1,6 @@
 // Follows the master: asks it at start, then every interval, and at once when told to. An answer that is missing or
-// unusable changes nothing: the last good one stays in force.
+// unusable changes nothing: the last good one stays in force, that of an earlier agent too, with a word of how the
+// master stands.
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -8,12 +9,16 @@ import * as Queue from "effect/Queue"
 import * as Random from "effect/Random"
 import { NodeConfig } from "../config/NodeConfig.ts"
 import type { DesiredState, RejectedRecord } from "../domain/DesiredState.ts"
+import type { MasterStanding } from "../domain/NodeStatus.ts"
 import { MasterClient } from "../master/MasterClient.ts"
 import { MasterError } from "../master/MasterError.ts"
 import { StatusBoard } from "../report/StatusBoard.ts"
+import { DesiredCache } from "./DesiredCache.ts"
 
 export interface Update {
   readonly state: DesiredState
+  /** Whether that is the master's word of now. */
+  readonly standing: MasterStanding
   /** Grows whenever somebody asked for a sync since the last update: what has failed is tried again at once. */
   readonly nudge: number
 }
@@ -22,10 +27,12 @@ export interface Update {
 export const nextDelay = (interval: number, failures: number): number =>
   failures === 0 ? interval : Math.min(interval, 1000 * 2 ** Math.min(failures - 1, 16))
 
+const standingOf = ({ reason }: MasterError): MasterStanding => (reason === "Unauthorised" ? "Refuses" : "Away")
+
 export class MasterSync extends Context.Service<
   MasterSync,
   {
-    /** Good answers; a slow reader gets only the newest. For one reader. */
+    /** Good answers, and changes of the master's standing; a slow reader gets only the newest. For one reader. */
     readonly updates: Queue.Dequeue<Update>
     /** Asks the master now. */
     readonly syncNow: Effect.Effect<void>
@@ -40,10 +47,18 @@ export class MasterSync extends Context.Service<
       const updates = yield* Queue.sliding<Update>(1)
       const wakeUps = yield* Queue.sliding<void>(1)
 
+      const cache = yield* DesiredCache
       let failures = 0
       let lastReason: MasterError["reason"] | undefined
       let lastSuccess: number | undefined
       let rejected = ""
+      let update: Update | undefined
+
+      const tell = (next: Update) =>
+        Effect.suspend(() => {
+          update = next
+          return Queue.offer(updates, next)
+        })
 
       const succeed = Effect.fnUntraced(function* (state: DesiredState, nudge: number) {
         if (failures > 0) yield* Effect.logInfo(`the master answers again`)
@@ -54,29 +69,45 @@ export class MasterSync extends Context.Service<
         if (told !== "" && told !== rejected)
           yield* Effect.logWarning(`the master's answer has unusable records: ${told}`)
         rejected = told
-        yield* board.setSync({ lastSuccess, error: told === "" ? undefined : told })
-        yield* Queue.offer(updates, { state, nudge })
+        yield* board.setSync({ lastSuccess, standing: "Answers", error: told === "" ? undefined : told })
+        yield* tell({ state, standing: "Answers", nudge })
+        yield* cache.keep(state)
       })
 
       const fail = Effect.fnUntraced(function* (error: MasterError) {
         failures++
         const isNews = error.reason !== lastReason
         lastReason = error.reason
+        const standing = standingOf(error)
         if (isNews) yield* Effect.logWarning(`${error.message}; what runs goes on`)
-        yield* board.setSync({ lastSuccess, error: error.message })
+        yield* board.setSync({ lastSuccess, standing, error: error.message })
+        if (update !== undefined && update.standing !== standing) yield* tell({ ...update, standing })
       })
 
+      /** A fleet that starts at once starts its services from what it knows, and asks one after the other. */
+      const begin = Effect.gen(function* () {
+        if (cache.last === undefined) return 0
+        yield* Effect.logInfo("following what the master wanted last, until it has been asked")
+        yield* board.setSync({ lastSuccess, standing: "NotAsked", error: undefined })
+        yield* tell({ state: cache.last, standing: "NotAsked", nudge: 0 })
+        return (yield* Random.next) * Math.max(config.maximalDelay, config.syncInterval)
+      })
+
+      /** Waits so many milliseconds; 1 when somebody asked before they were over. */
+      const nudged = (delay: number) =>
+        Queue.take(wakeUps).pipe(
+          Effect.as(1),
+          Effect.timeoutOrElse({ duration: delay, orElse: () => Effect.succeed(0) }),
+        )
+
       const loop = Effect.gen(function* () {
-        let nudge = 0
+        let nudge = yield* nudged(yield* begin)
         while (true) {
           const answer = yield* Effect.result(Effect.catchDefect(client.desiredState, defective))
           if (answer._tag === "Success") yield* succeed(answer.success, nudge)
           else yield* fail(answer.failure)
           const delay = nextDelay(config.syncInterval, failures) * (0.9 + (yield* Random.next) / 5)
-          nudge += yield* Queue.take(wakeUps).pipe(
-            Effect.as(1),
-            Effect.timeoutOrElse({ duration: delay, orElse: () => Effect.succeed(0) }),
-          )
+          nudge += yield* nudged(delay)
         }
       })
       yield* Effect.forkScoped(Effect.annotateLogs(loop, { actor: "master" }))

@@ -58,9 +58,16 @@ export interface PartitionStatus {
   readonly services: ReadonlyArray<ServiceStatus>
 }
 
+/**
+ * How the master stands to what is followed: it said so at the last question; or what an earlier agent heard is
+ * followed, and it was not asked yet; or it gives no usable answer; or it refuses this computer (its certificate).
+ */
+export type MasterStanding = "Answers" | "NotAsked" | "Away" | "Refuses"
+
 export interface SyncStatus {
   /** When the master last gave a usable answer. */
   readonly lastSuccess: number | undefined
+  readonly standing: MasterStanding
   readonly error: string | undefined
 }
 

@@ -42,7 +42,7 @@ export class StatusBoard extends Context.Service<
       const partitions = new Map<PartitionId, PartitionStatus>()
       let containment: ContainmentKind = "session"
       let limits: ReadonlyArray<LimitStatus> = []
-      let sync: SyncStatus = { lastSuccess: undefined, error: undefined }
+      let sync: SyncStatus = { lastSuccess: undefined, standing: "NotAsked", error: undefined }
 
       const get = Effect.sync((): NodeStatus => ({
         computer: config.computerId,

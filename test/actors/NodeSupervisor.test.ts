@@ -21,6 +21,7 @@ import { MasterSync, type Update } from "../../src/desired/MasterSync.ts"
 import { FileError } from "../../src/files/FileError.ts"
 import { Takeover } from "../../src/process/takeover/Takeover.ts"
 import type { PartitionId, SoftwareUrl } from "../../src/domain/ids.ts"
+import type { MasterStanding } from "../../src/domain/NodeStatus.ts"
 import { Calls, settle } from "../support/Calls.ts"
 import {
   desiredPartition,
@@ -46,6 +47,7 @@ const supervised = Effect.gen(function* () {
   const ends = new Map<PartitionId, Deferred.Deferred<void>>()
   /** Whom the take-over was told to be wanted. */
   const followed: Array<ReadonlyArray<PartitionId>> = []
+  const foreign = new Set<PartitionId>()
 
   const softwareActors = SoftwareActors.of({
     make: (options) =>
@@ -71,11 +73,11 @@ const supervised = Effect.gen(function* () {
         )
         yield* makes.call(id)
         return {
-          tell: ({ isSoftwareReady, nudge, partition }: PartitionWish) =>
+          tell: ({ isSoftwareReady, nudge, partition, standing }: PartitionWish) =>
             Effect.sync(
               () =>
                 void told.push(
-                  `${partition.id} ${partition.requested} ${partition.timestamp} ${isSoftwareReady ? "ready" : "unready"} ${nudge}`,
+                  `${partition.id} ${partition.requested} ${partition.timestamp} ${isSoftwareReady ? "ready" : "unready"} ${nudge}${standing === "Answers" ? "" : ` ${standing}`}`,
                 ),
             ),
         }
@@ -83,7 +85,7 @@ const supervised = Effect.gen(function* () {
   })
   const takeover = Takeover.of({
     release: () => Effect.void,
-    isForeign: () => false,
+    isForeign: (id) => foreign.has(id),
     follow: (named) => Effect.sync(() => void followed.push(named)),
   })
   const scope = yield* Scope.make()
@@ -102,8 +104,8 @@ const supervised = Effect.gen(function* () {
       ),
     ),
   ).pipe(Scope.provide(scope))
-  const update = (changes: Parameters<typeof desiredState>[0], nudge = 0) =>
-    Effect.andThen(Queue.offer(updates, { state: desiredState(changes), nudge }), settle)
+  const update = (changes: Parameters<typeof desiredState>[0], nudge = 0, standing: MasterStanding = "Answers") =>
+    Effect.andThen(Queue.offer(updates, { state: desiredState(changes), standing, nudge }), settle)
   /** What was told since the last look. */
   const news = Effect.sync(() => told.splice(0))
   const ready = (url: SoftwareUrl, isReady: boolean) =>
@@ -112,7 +114,7 @@ const supervised = Effect.gen(function* () {
       settle,
     )
   const { isHealthy } = Context.get(context, NodeSupervisor)
-  return { update, news, ready, makes, ends, followed, isHealthy, close: Scope.close(scope, Exit.void) }
+  return { update, news, ready, makes, ends, followed, foreign, isHealthy, close: Scope.close(scope, Exit.void) }
 })
 
 const both = { software: [desiredSoftware()], partitions: [desiredPartition(), desiredPartition({ id: slappart1 })] }
@@ -224,6 +226,36 @@ describe("what the master no longer names", () => {
       yield* update(both)
       expect(yield* news).toStrictEqual(["slappart0 started 1 unready 0", "slappart1 started 1 unready 0"])
       expect(makes.inputs).toHaveLength(2)
+    }),
+  )
+})
+
+describe("a master that does not answer", () => {
+  it.effect("what an earlier agent heard is told to partitions alone, and takes nothing over", () =>
+    Effect.gen(function* () {
+      const { followed, foreign, news, update } = yield* supervised
+      foreign.add(slappart1)
+      yield* update(both, 0, "NotAsked")
+      expect(yield* news).toStrictEqual(["slappart0 started 1 ready 0 NotAsked"])
+      expect(followed).toStrictEqual([])
+      yield* update(both)
+      expect(yield* news).toStrictEqual([
+        `${release} available 0`,
+        "slappart0 started 1 unready 0",
+        "slappart1 started 1 unready 0",
+      ])
+    }),
+  )
+
+  it.effect("everybody hears of it, and of its return", () =>
+    Effect.gen(function* () {
+      const { news, update } = yield* supervised
+      yield* update(both)
+      yield* news
+      yield* update(both, 0, "Away")
+      expect(yield* news).toStrictEqual(["slappart0 started 1 unready 0 Away", "slappart1 started 1 unready 0 Away"])
+      yield* update(both)
+      expect(yield* news).toStrictEqual(["slappart0 started 1 unready 0", "slappart1 started 1 unready 0"])
     }),
   )
 })

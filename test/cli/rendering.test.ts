@@ -149,7 +149,7 @@ const status: NodeStatus = {
   startedAt: now - 60_000,
   containment: "cgroup",
   limits: [{ option: "partition_pids_max", value: 500, heldBy: undefined, problem: "the pids controller is missing" }],
-  sync: { lastSuccess: now - 5000, error: undefined },
+  sync: { lastSuccess: now - 5000, standing: "Answers", error: undefined },
   software: [
     {
       url: release,
@@ -239,7 +239,12 @@ describe("renderStatus", () => {
 
   it("a master that never answered", () => {
     const lines = renderStatus(
-      { ...status, sync: { lastSuccess: undefined, error: "it is away\ntry later" }, software: [], partitions: [] },
+      {
+        ...status,
+        sync: { lastSuccess: undefined, standing: "Away", error: "it is away\ntry later" },
+        software: [],
+        partitions: [],
+      },
       now,
     ).split("\n")
     expect(lines.slice(0, 2)).toStrictEqual([

@@ -21,7 +21,7 @@ const status = (lastSuccess: number): NodeStatus => ({
   startedAt: 0,
   containment: "cgroup",
   limits: [],
-  sync: { lastSuccess, error: undefined },
+  sync: { lastSuccess, standing: "Answers", error: undefined },
   software: [],
   partitions: [],
 })

@@ -73,7 +73,7 @@ describe("describeNode", () => {
     startedAt: 0,
     containment: "cgroup",
     limits: [],
-    sync: { lastSuccess: undefined, error: undefined },
+    sync: { lastSuccess: undefined, standing: "NotAsked", error: undefined },
     software: [],
     partitions: [],
     ...changes,
@@ -84,7 +84,7 @@ describe("describeNode", () => {
     ["nothing yet", {}, "0 partitions started, 0 services running, no sync yet"],
     [
       "a master that never answered",
-      { sync: { lastSuccess: undefined, error: "refused\nand more" } },
+      { sync: { lastSuccess: undefined, standing: "Refuses", error: "refused\nand more" } },
       "0 partitions started, 0 services running, no sync yet: trouble with the master",
     ],
     [
@@ -92,7 +92,7 @@ describe("describeNode", () => {
       {
         partitions: [partition("started", "running"), partition("started", "running", "exited"), partition("stopped")],
         software: [software("available")],
-        sync: { lastSuccess: at, error: undefined },
+        sync: { lastSuccess: at, standing: "Answers", error: undefined },
       },
       "2 partitions started, 2 services running, last sync 03:04 UTC",
     ],
@@ -101,7 +101,7 @@ describe("describeNode", () => {
       {
         partitions: [partition("started", "backoff"), partition("failed", "running"), partition("installing")],
         software: [software("building"), software("failed")],
-        sync: { lastSuccess: at, error: "status 503" },
+        sync: { lastSuccess: at, standing: "Away", error: "status 503" },
       },
       "1 partition started, 1 under way, 1 failed, 1 service running, 1 crashed and tried again, 1 release building, 1 release failed, last sync 03:04 UTC, then trouble with the master",
     ],

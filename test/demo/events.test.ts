@@ -73,7 +73,7 @@ describe("events", () => {
     [
       "a master that is away",
       demo(),
-      demo({ node: node({ sync: { lastSuccess: start, error: "no answer" } }) }),
+      demo({ node: node({ sync: { lastSuccess: start, standing: "Away", error: "no answer" } }) }),
       ["master: no answer"],
     ],
   ]

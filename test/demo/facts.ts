@@ -50,7 +50,7 @@ export const node = (changes: Partial<NodeStatus> = {}): NodeStatus => ({
   startedAt: start,
   containment: "cgroup",
   limits: [],
-  sync: { lastSuccess: start, error: undefined },
+  sync: { lastSuccess: start, standing: "Answers", error: undefined },
   software: [software()],
   partitions: [],
   ...changes,

@@ -96,7 +96,7 @@ describe("the screen", () => {
 
   it("tells when an instance does not answer, and when the master does not", () => {
     const silent = demo({
-      node: node({ sync: { lastSuccess: undefined, error: "connection refused" } }),
+      node: node({ sync: { lastSuccess: undefined, standing: "Away", error: "connection refused" } }),
       instances: [answering({ problem: "ECONNREFUSED" })],
     })
     const lines = render(silent, [], start, size(120, 40))
@@ -111,7 +111,7 @@ describe("the screen", () => {
       .map(({ answer, error, line, problem }): DemoStatus =>
         demo({
           node: node({
-            sync: { lastSuccess: undefined, error },
+            sync: { lastSuccess: undefined, standing: "Away", error },
             software: [software({ state: "building", lastLine: line })],
             partitions: [partition(0, { error }), partition(1, { services: [service({ name: line, error })] })],
           }),

@@ -7,13 +7,14 @@ import * as Queue from "effect/Queue"
 import * as TestClock from "effect/testing/TestClock"
 import { expect } from "vitest"
 import { NodeConfig } from "../../src/config/NodeConfig.ts"
+import { DesiredCache } from "../../src/desired/DesiredCache.ts"
 import { MasterSync, nextDelay } from "../../src/desired/MasterSync.ts"
 import type { DesiredState } from "../../src/domain/DesiredState.ts"
 import { StatusBoard } from "../../src/report/StatusBoard.ts"
 import { MasterClient } from "../../src/master/MasterClient.ts"
 import { MasterError } from "../../src/master/MasterError.ts"
 import { Calls, settle } from "../support/Calls.ts"
-import { desiredState, nodeConfig } from "../support/facts.ts"
+import { desiredPartition, desiredState, nodeConfig } from "../support/facts.ts"
 
 describe("nextDelay", () => {
   it.each([
@@ -40,7 +41,9 @@ const unreachable = new MasterError({
   message: "the master is away",
 })
 
-const following = Effect.gen(function* () {
+const follow = Effect.fnUntraced(function* (last?: DesiredState) {
+  const kept: Array<DesiredState> = []
+  const cache = DesiredCache.of({ last, keep: (state) => Effect.sync(() => void kept.push(state)) })
   const questions = new Calls<undefined, DesiredState, MasterError>()
   const ask = questions.call
   const client = MasterClient.of({
@@ -51,7 +54,7 @@ const following = Effect.gen(function* () {
   const context = yield* Layer.build(
     MasterSync.layer.pipe(
       Layer.provideMerge(StatusBoard.layer),
-      Layer.provide(Layer.succeed(MasterClient, client)),
+      Layer.provide([Layer.succeed(MasterClient, client), Layer.succeed(DesiredCache, cache)]),
       Layer.provide(Layer.succeed(NodeConfig, nodeConfig({ syncInterval: 60_000 }))),
     ),
   )
@@ -64,8 +67,11 @@ const following = Effect.gen(function* () {
       yield* settle
     })
   const told = Effect.map(board.get, (status) => status.sync)
-  return { sync, questions, answer, told }
+  return { sync, questions, answer, told, kept }
 })
+
+const following = follow()
+const answers = "Answers" as const
 
 describe("the interval", () => {
   it.effect("asks at start, and again after the interval", () =>
@@ -73,8 +79,8 @@ describe("the interval", () => {
       const { answer, questions, sync, told } = yield* following
       const state = desiredState()
       yield* answer(Effect.succeed(state))
-      expect(yield* Queue.take(sync.updates)).toStrictEqual({ state, nudge: 0 })
-      expect(yield* told).toStrictEqual({ lastSuccess: 0, error: undefined })
+      expect(yield* Queue.take(sync.updates)).toStrictEqual({ state, standing: answers, nudge: 0 })
+      expect(yield* told).toStrictEqual({ lastSuccess: 0, standing: answers, error: undefined })
       yield* TestClock.adjust(53_999)
       expect(questions.inputs).toHaveLength(1)
       yield* TestClock.adjust(12_001)
@@ -111,11 +117,12 @@ describe("a master that does not answer", () => {
         yield* settle
         expect(questions.inputs).toHaveLength(before + 1)
       }
-      expect(yield* told).toStrictEqual({ lastSuccess: 0, error: "the master is away" })
+      expect(yield* told).toStrictEqual({ lastSuccess: 0, standing: "Away", error: "the master is away" })
+      expect(yield* Queue.take(sync.updates)).toStrictEqual({ state: desiredState(), standing: "Away", nudge: 0 })
       expect(yield* Queue.size(sync.updates)).toBe(0)
       yield* answer(Effect.succeed(desiredState()))
       expect((yield* told).error).toBeUndefined()
-      expect(yield* Queue.size(sync.updates)).toBe(1)
+      expect((yield* Queue.take(sync.updates)).standing).toBe("Answers")
     }),
   )
 
@@ -182,10 +189,59 @@ describe("syncNow", () => {
   )
 })
 
+describe("what an earlier agent heard", () => {
+  const last = desiredState({ partitions: [desiredPartition()] })
+
+  it.effect("is followed at once, and the master is asked at a moment within the interval", () =>
+    Effect.gen(function* () {
+      const { answer, questions, sync, told } = yield* follow(last)
+      expect(yield* Queue.take(sync.updates)).toStrictEqual({ state: last, standing: "NotAsked", nudge: 0 })
+      expect(yield* told).toStrictEqual({ lastSuccess: undefined, standing: "NotAsked", error: undefined })
+      expect(questions.inputs).toHaveLength(0)
+      yield* TestClock.adjust(60_000)
+      yield* answer(Effect.succeed(desiredState()))
+      expect(yield* Queue.take(sync.updates)).toStrictEqual({ state: desiredState(), standing: answers, nudge: 0 })
+    }),
+  )
+
+  it.effect("does not keep anybody from asking at once", () =>
+    Effect.gen(function* () {
+      const { questions, sync } = yield* follow(last)
+      yield* sync.syncNow
+      yield* settle
+      expect(questions.inputs).toHaveLength(1)
+    }),
+  )
+
+  it.effect.each([
+    ["Unreachable", "Away"],
+    ["Unavailable", "Away"],
+    ["InvalidAnswer", "Away"],
+    ["NotFound", "Away"],
+    ["Unauthorised", "Refuses"],
+  ] as const)("%s: the master %s, and it stays in force", ([reason, standing]) =>
+    Effect.gen(function* () {
+      const { answer, sync, told } = yield* follow(last)
+      yield* sync.syncNow
+      yield* answer(Effect.fail(new MasterError({ method: "m", reason, status: undefined, message: "no" })))
+      expect(yield* Queue.take(sync.updates)).toStrictEqual({ state: last, standing, nudge: 0 })
+      expect((yield* told).standing).toBe(standing)
+    }),
+  )
+
+  it.effect("is replaced by every good answer", () =>
+    Effect.gen(function* () {
+      const { answer, kept } = yield* following
+      yield* answer(Effect.succeed(last))
+      expect(kept).toStrictEqual([last])
+    }),
+  )
+})
+
 it.effect("unusable records are told", () =>
   Effect.gen(function* () {
     const { answer, told } = yield* following
     yield* answer(Effect.succeed(desiredState({ rejected: [{ subject: "partition ../x", reason: "not a name" }] })))
-    expect(yield* told).toStrictEqual({ lastSuccess: 0, error: "partition ../x: not a name" })
+    expect(yield* told).toStrictEqual({ lastSuccess: 0, standing: answers, error: "partition ../x: not a name" })
   }),
 )

@@ -44,7 +44,7 @@ describe("get", () => {
       const board = yield* makeBoard
       const other = softwareUrl("/a.cfg")
       yield* board.setContainment("cgroup", [])
-      yield* board.setSync({ lastSuccess: 7, error: "x" })
+      yield* board.setSync({ lastSuccess: 7, standing: "Away", error: "x" })
       yield* board.setPartition(slappart1, partition(slappart1))
       yield* board.setPartition(slappart0, partition(slappart0, 1))
       yield* board.setPartition(slappart0, partition(slappart0, 2))
@@ -56,7 +56,7 @@ describe("get", () => {
         startedAt: 5000,
         containment: "cgroup",
         limits: [],
-        sync: { lastSuccess: 7, error: "x" },
+        sync: { lastSuccess: 7, standing: "Away", error: "x" },
         software: [software(other), software()],
         partitions: [partition(slappart0, 2), partition(slappart1)],
       })

@@ -5,6 +5,7 @@ import {
   chownSync,
   copyFileSync,
   cpSync,
+  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -162,9 +163,12 @@ export class TestNode<Master extends TestMaster = TestMaster> {
   /** Starts the agent; it is up when this returns. */
   get startAgent(): Effect.Effect<Program, never, Scope.Scope> {
     return Effect.gen({ self: this }, function* () {
+      const isCached = existsSync(`${this.instanceRoot}/var/run/slapgrid/desired.json`)
       const agent = yield* start(this.agentCommand)
       yield* agent.awaitLine(" runs COMP-1 of ")
       this.#agent = agent
+      // One that knows what to run would ask within the hour.
+      if (this.#isAsked && isCached) yield* this.ask
       return agent
     })
   }

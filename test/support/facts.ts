@@ -26,6 +26,7 @@ export const nodeConfig = (changes: Partial<NodeConfigShape> = {}): NodeConfigSh
   instanceStorageHome: "",
   ipv4GlobalNetwork: "",
   syncInterval: 60_000,
+  maximalDelay: 0,
   stopTimeout: 10_000,
   maximumPeriodicity: 86_400_000,
   partitionTimeout: undefined,

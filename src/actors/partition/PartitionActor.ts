@@ -185,12 +185,14 @@ class Supervision {
     const processed = memory.enforced === "destroyed" ? undefined : memory.processed
     return Effect.gen(function* () {
       if (requested === "started" && processed !== undefined) yield* work.start(group, processed.timestamp, false)
-      if (requested === "stopped") yield* work.stop(group)
+      if (requested !== "started") yield* work.stop(group)
+      // Its removal waits for the master.
+      const state = requested === "destroyed" ? "stopped" : requested
       const isMended = memory.hold?.during === "Enforce"
       const hold = isMended ? undefined : memory.hold
-      if (hold === undefined && processed !== undefined) yield* view.show(requested)
+      if (hold === undefined && processed !== undefined) yield* view.show(state)
       // The master knows of the failure, and of nothing else since.
-      if (isMended) yield* outbox.offer({ _tag: "Partition", id: work.id, state: requested })
+      if (isMended) yield* outbox.offer({ _tag: "Partition", id: work.id, state })
       return { ...memory, processed, enforced: requested, hold }
     })
   }

@@ -1,10 +1,13 @@
 // What to do about one partition: a pure rule with a reason in words. node-behaviour.md (Computer partitions).
 import { type DesiredPartition, isFree, type PartitionRequestedState } from "../../domain/DesiredState.ts"
+import type { MasterStanding } from "../../domain/NodeStatus.ts"
 
 export interface PartitionWish {
   readonly partition: DesiredPartition
   /** Whether the release that the partition needs can be used; true when the master does not name it at all. */
   readonly isSoftwareReady: boolean
+  /** Unless the master answers, what is installed is started and stopped, and nothing else is done. */
+  readonly standing: MasterStanding
   /** Grows whenever somebody asks for failed work to be tried at once. */
   readonly nudge: number
 }
@@ -92,6 +95,21 @@ export const holdOf = (wish: PartitionWish, memory: PartitionMemory, now: number
     : undefined
 }
 
+const masterReasons: Readonly<Record<Exclude<MasterStanding, "Answers">, string>> = {
+  NotAsked: "waits until the master is asked",
+  Away: "waits for the master, which does not answer",
+  Refuses: "waits for the master, which refuses this computer",
+}
+
+/** What can be done without a master: what runs is made what it should be, nothing is installed or removed. */
+const decideAlone = (wish: PartitionWish, memory: PartitionMemory, now: number, reason: string): PartitionDecision => {
+  const { requested } = wish.partition
+  if (isFree(wish.partition)) return wait(undefined, memory.enforced === "free" ? undefined : reason)
+  const hold = holdOf(wish, memory, now)
+  if (memory.enforced !== requested && hold?.during !== "Enforce") return { _tag: "Enforce" }
+  return hold?.during === "Enforce" ? wait(hold.until, hold.reason) : wait(undefined, reason)
+}
+
 export const decide = (
   wish: PartitionWish,
   memory: PartitionMemory,
@@ -99,6 +117,7 @@ export const decide = (
   now: number,
 ): PartitionDecision => {
   const { requested } = wish.partition
+  if (wish.standing !== "Answers") return decideAlone(wish, memory, now, masterReasons[wish.standing])
   if (isFree(wish.partition)) return memory.enforced === "free" ? wait(undefined) : { _tag: "Free" }
   const hold = holdOf(wish, memory, now)
   if (requested === "destroyed") {

@@ -14,6 +14,7 @@ import * as TestClock from "effect/testing/TestClock"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import { expect } from "vitest"
+import type { PartitionWish } from "../../../src/actors/partition/decide.ts"
 import { inTurn, PartitionActors } from "../../../src/actors/partition/PartitionActor.ts"
 import { BuildError } from "../../../src/build/BuildError.ts"
 import { InstanceBuild, type InstanceRequest } from "../../../src/build/InstanceBuild.ts"
@@ -149,9 +150,15 @@ const running = Effect.fnUntraced(function* (options: Options = {}) {
   )
   const scope = yield* Scope.make()
   const actor = yield* Scope.provide(Context.get(context, PartitionActors).make(slappart0), scope)
-  const wants = (changes: Partial<DesiredPartition> = {}, rest: { nudge?: number; isSoftwareReady?: boolean } = {}) =>
+  const wants = (changes: Partial<DesiredPartition> = {}, rest: Partial<PartitionWish> = {}) =>
     Effect.andThen(
-      actor.tell({ partition: desiredPartition(changes), isSoftwareReady: true, nudge: 0, ...rest }),
+      actor.tell({
+        partition: desiredPartition(changes),
+        isSoftwareReady: true,
+        standing: "Answers",
+        nudge: 0,
+        ...rest,
+      }),
       settle,
     )
   const status = Effect.map(Context.get(context, StatusBoard).get, ({ partitions }) => partitions[0])

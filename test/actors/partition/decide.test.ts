@@ -22,6 +22,7 @@ const wish = (
 ): PartitionWish => ({
   partition: desiredPartition(changes),
   isSoftwareReady: true,
+  standing: "Answers",
   nudge: 1,
   ...rest,
 })
@@ -202,6 +203,52 @@ describe("free", () => {
     ["after its removal", of, done(wish({ requested: "destroyed" })), { _tag: "Free" }],
     ["whatever failed before", of, { ...nothing, hold: hold(of) }, { _tag: "Free" }],
     ["and can be taken", wish(), done(of), process],
+  ])("%s", (_, of, memory, decision) => {
+    expect(decide(of, memory, periods, now)).toStrictEqual(decision)
+  })
+})
+
+describe("while the master does not answer", () => {
+  const free = { requested: "destroyed", software: undefined, timestamp: undefined } as const
+  const away = (of: PartitionWish): PartitionWish => ({ ...of, standing: "Away" })
+  const reason = "waits for the master, which does not answer"
+  it.each([
+    ["what is installed is started", away(wish({ timestamp: "2" })), fromFile("1"), enforce],
+    ["or stopped", away(wish({ requested: "stopped" })), fromFile("1"), enforce],
+    ["or stopped for its removal", away(wish({ requested: "destroyed" })), fromFile("1"), enforce],
+    ["but not installed", away(wish({ timestamp: "2" })), done(wish()), wait(undefined, reason)],
+    [
+      "nor removed",
+      away(wish({ requested: "destroyed" })),
+      { ...nothing, enforced: "destroyed" as const },
+      wait(undefined, reason),
+    ],
+    ["nor cleaned", away(wish(free)), nothing, wait(undefined, reason)],
+    ["what is clean waits for nothing", away(wish(free)), done(wish(free)), wait()],
+    [
+      "a start that failed is tried again in time",
+      away(wish()),
+      { ...fromFile("1"), hold: hold(wish(), { during: "Enforce" }) },
+      wait(now + 500, "it failed"),
+    ],
+    [
+      "a failed installation keeps nothing from starting",
+      away(wish()),
+      { ...fromFile("1"), hold: hold(wish()) },
+      enforce,
+    ],
+    [
+      "it may refuse",
+      { ...wish({ timestamp: "2" }), standing: "Refuses" as const },
+      done(wish()),
+      wait(undefined, "waits for the master, which refuses this computer"),
+    ],
+    [
+      "or may not have been asked",
+      { ...wish({ timestamp: "2" }), standing: "NotAsked" as const },
+      done(wish()),
+      wait(undefined, "waits until the master is asked"),
+    ],
   ])("%s", (_, of, memory, decision) => {
     expect(decide(of, memory, periods, now)).toStrictEqual(decision)
   })
