@@ -11,6 +11,7 @@ import { NodeConfig, type NodeConfigShape } from "./config/NodeConfig.ts"
 import { ControlServer } from "./control/ControlServer.ts"
 import { DesiredCache } from "./desired/DesiredCache.ts"
 import { MasterSync } from "./desired/MasterSync.ts"
+import { Passes } from "./desired/Passes.ts"
 import { agentDirectory } from "./files/machine.ts"
 import { HttpMasterClient } from "./master/http/HttpMasterClient.ts"
 import { Accounts } from "./process/Accounts.ts"
@@ -48,6 +49,7 @@ const layerWithMaster = (config: NodeConfigShape, { takeOver = false }: NodeOpti
   const actors = Layer.mergeAll(SoftwareActors.layer, PartitionActors.layer)
   return NodeSupervisor.layer.pipe(
     Layer.provideMerge(ControlServer.layer(agentDirectory(config.instanceRoot))),
+    Layer.provide(Passes.layer),
     Layer.provideMerge(Layer.provide(MasterSync.layer, DesiredCache.layer)),
     Layer.provide([actors, ServiceCommands.layer, NodeMeter.layer]),
     Layer.provide(PartitionServices.layer),

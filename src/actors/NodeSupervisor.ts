@@ -4,21 +4,25 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
 import { difference, samePartition, sameSoftware } from "../desired/diff.ts"
 import { MasterSync, type Update } from "../desired/MasterSync.ts"
+import { Passes, type PassOrder } from "../desired/Passes.ts"
 import type { DesiredPartition, DesiredSoftware, DesiredState } from "../domain/DesiredState.ts"
 import type { PartitionId, SoftwareUrl } from "../domain/ids.ts"
 import type { MasterStanding } from "../domain/NodeStatus.ts"
+import { partitionOutcome } from "../domain/Pass.ts"
 import { Containment } from "../process/containment/Containment.ts"
 import { Inheritances } from "../process/Inheritances.ts"
 import { Takeover } from "../process/takeover/Takeover.ts"
 import { StatusBoard } from "../report/StatusBoard.ts"
 import type { Actor } from "./Actor.ts"
-import type { PartitionWish } from "./partition/decide.ts"
-import { PartitionActors } from "./partition/PartitionActor.ts"
+import type { PartitionOrder, PartitionWish } from "./partition/decide.ts"
+import { type PartitionActor, PartitionActors } from "./partition/PartitionActor.ts"
 import type { SoftwareWish } from "./software/decide.ts"
 import { SoftwareActors } from "./software/SoftwareActor.ts"
 
@@ -30,7 +34,7 @@ interface KnownSoftware {
 }
 
 interface KnownPartition {
-  readonly actor: Actor<PartitionWish>
+  readonly actor: PartitionActor
   /** What was told last; undefined while only an earlier agent's services tell of the partition. */
   wish: PartitionWish | undefined
   isGone: boolean
@@ -50,6 +54,7 @@ export class NodeSupervisor extends Context.Service<
     NodeSupervisor,
     Effect.gen(function* () {
       const { updates } = yield* MasterSync
+      const { orders } = yield* Passes
       const parts = {
         software: yield* SoftwareActors,
         partitions: yield* PartitionActors,
@@ -64,14 +69,28 @@ export class NodeSupervisor extends Context.Service<
       // Last registered, first to run: nothing new comes, then services end while everything they report to is there.
       yield* Effect.addFinalizer((exit) => Scope.close(partitionScope, exit))
       yield* Effect.forEach((yield* Inheritances).partitions, registry.adopt)
+      // One at a time, whatever it is.
+      const turn = yield* Semaphore.make(1)
       let busySince: number | undefined
-      const follow = Effect.gen(function* () {
-        const update = yield* Queue.take(updates)
-        busySince = yield* Clock.currentTimeMillis
-        yield* Effect.catchDefect(registry.apply(update), tellDefect)
-        busySince = undefined
-      })
-      const following = yield* Effect.forkScoped(Effect.forever(follow))
+      const follow = <A>(queue: Queue.Dequeue<A>, what: (one: A) => Effect.Effect<void>) =>
+        Effect.gen(function* () {
+          const one = yield* Queue.take(queue)
+          yield* turn.withPermits(1)(
+            Effect.gen(function* () {
+              busySince = yield* Clock.currentTimeMillis
+              yield* Effect.catchDefect(what(one), tellDefect)
+              busySince = undefined
+            }),
+          )
+        }).pipe(Effect.forever, Effect.forkScoped)
+      const following = yield* follow(updates, registry.apply)
+      const waiting = yield* FiberSet.make<void>()
+      yield* follow(orders, (order) =>
+        Effect.flatMap(registry.carryOut(order), (outcomes) =>
+          // Whoever waits for an outcome must not keep the next answer of the master from being followed.
+          Effect.forEach(outcomes, (outcome) => FiberSet.run(waiting, outcome), { discard: true }),
+        ),
+      )
       const isHealthy = Effect.map(
         Clock.currentTimeMillis,
         (now) => following.pollUnsafe() === undefined && (busySince === undefined || now - busySince < updateLimit),
@@ -195,8 +214,40 @@ class Registry {
 
   #wishFor(partition: DesiredPartition): PartitionWish {
     const isSoftwareReady = this.#isSoftwareReady(partition)
-    return { partition, isSoftwareReady, standing: this.#standing, nudge: this.#nudge }
+    const order = this.#partitions.get(partition.id)?.wish?.order
+    return { partition, isSoftwareReady, standing: this.#standing, nudge: this.#nudge, order }
   }
+
+  /** Gives what a pass is about an order; the effects wait for what becomes of each. */
+  readonly carryOut = ({
+    id,
+    partitions,
+    request,
+    settle,
+  }: PassOrder): Effect.Effect<ReadonlyArray<Effect.Effect<void>>> => {
+    const { isDebug, isForced, stops } = request
+    const failed = (subject: PartitionId) => (problem: string) =>
+      Effect.succeed(settle({ subject, result: "Failed", state: "unsupervised", problem }))
+    return Effect.forEach(partitions, (desired) =>
+      this.#orderPartition(desired, { id, isForced, stops, isDebug }).pipe(
+        Effect.map((actor) => Effect.flatMap(actor.outcome(id), (rest) => settle(partitionOutcome(desired.id, rest)))),
+        Effect.catch(({ message }) => failed(desired.id)(message)),
+        Effect.catchDefect((defect) =>
+          Effect.andThen(tellDefect(defect), failed(desired.id)("the agent failed to order it: see its log")),
+        ),
+      ),
+    )
+  }
+
+  readonly #orderPartition = (desired: DesiredPartition, order: PartitionOrder) =>
+    Effect.gen({ self: this }, function* () {
+      const known = this.#partitions.get(desired.id)
+      const actor = known?.actor ?? (yield* this.#newPartition(desired.id))
+      const wish: PartitionWish = { ...this.#wishFor(desired), standing: "Answers", order }
+      this.#partitions.set(desired.id, { actor, wish, isGone: false })
+      yield* actor.tell(wish)
+      return actor
+    })
 
   /** A release that the master does not offer is not waited for: the installation tells that it is missing. */
   #isSoftwareReady(partition: DesiredPartition): boolean {

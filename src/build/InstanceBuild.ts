@@ -25,6 +25,8 @@ export interface InstanceRequest {
   readonly directory: OwnedDirectory
   /** Open log that gets the output. */
   readonly log: number
+  /** buildout stops to be looked at where it fails. */
+  readonly isDebug: boolean
 }
 
 const requiredMode = 0o750
@@ -137,7 +139,7 @@ export class InstanceBuild extends Context.Service<
         yield* buildout.run({
           script,
           text,
-          arguments: ["-U"],
+          arguments: ["-U", ...(request.isDebug ? ["-D"] : [])],
           directory: directory.path,
           home: directory.path,
           credentials: yield* credentials(directory),

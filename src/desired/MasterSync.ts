@@ -3,6 +3,7 @@
 // master stands.
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
@@ -34,8 +35,10 @@ export class MasterSync extends Context.Service<
   {
     /** Good answers, and changes of the master's standing; a slow reader gets only the newest. For one reader. */
     readonly updates: Queue.Dequeue<Update>
-    /** Asks the master now. */
+    /** Asks the master now, and has what failed tried again. */
     readonly syncNow: Effect.Effect<void>
+    /** Asks the master now, and waits for the answer; nobody else is disturbed. */
+    readonly ask: Effect.Effect<DesiredState, MasterError>
   }
 >()("slapgrid/desired/MasterSync") {
   static readonly layer = Layer.effect(
@@ -46,6 +49,9 @@ export class MasterSync extends Context.Service<
       const board = yield* StatusBoard
       const updates = yield* Queue.sliding<Update>(1)
       const wakeUps = yield* Queue.sliding<void>(1)
+      let isNudged = false
+      /** Those who wait for the answer to a question that has not begun yet. */
+      let askers: Array<Deferred.Deferred<DesiredState, MasterError>> = []
 
       const cache = yield* DesiredCache
       let failures = 0
@@ -93,25 +99,38 @@ export class MasterSync extends Context.Service<
         return (yield* Random.next) * Math.max(config.maximalDelay, config.syncInterval)
       })
 
-      /** Waits so many milliseconds; 1 when somebody asked before they were over. */
-      const nudged = (delay: number) =>
-        Queue.take(wakeUps).pipe(
-          Effect.as(1),
-          Effect.timeoutOrElse({ duration: delay, orElse: () => Effect.succeed(0) }),
-        )
+      /** Waits so many milliseconds, or until somebody asks. */
+      const awakened = (delay: number) =>
+        Queue.take(wakeUps).pipe(Effect.timeoutOrElse({ duration: delay, orElse: () => Effect.void }))
 
       const loop = Effect.gen(function* () {
-        let nudge = yield* nudged(yield* begin)
+        let nudge = 0
+        yield* awakened(yield* begin)
         while (true) {
+          if (isNudged) nudge++
+          isNudged = false
+          const asking = askers
+          askers = []
           const answer = yield* Effect.result(Effect.catchDefect(client.desiredState, defective))
           if (answer._tag === "Success") yield* succeed(answer.success, nudge)
           else yield* fail(answer.failure)
+          for (const asker of asking) Deferred.doneUnsafe(asker, Effect.fromResult(answer))
           const delay = nextDelay(config.syncInterval, failures) * (0.9 + (yield* Random.next) / 5)
-          nudge += yield* nudged(delay)
+          yield* awakened(delay)
         }
       })
       yield* Effect.forkScoped(Effect.annotateLogs(loop, { actor: "master" }))
-      return MasterSync.of({ updates, syncNow: Effect.asVoid(Queue.offer(wakeUps, undefined)) })
+      const wake = Effect.asVoid(Queue.offer(wakeUps, undefined))
+      const syncNow = Effect.suspend(() => {
+        isNudged = true
+        return wake
+      })
+      const ask = Effect.suspend(() => {
+        const asker = Deferred.makeUnsafe<DesiredState, MasterError>()
+        askers.push(asker)
+        return Effect.andThen(wake, Deferred.await(asker))
+      })
+      return MasterSync.of({ updates, syncNow, ask })
     }),
   )
 }

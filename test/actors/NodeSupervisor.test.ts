@@ -18,8 +18,11 @@ import { SoftwareActors, type SoftwareOptions } from "../../src/actors/software/
 import { Inheritances } from "../../src/process/Inheritances.ts"
 import { Containment } from "../../src/process/containment/Containment.ts"
 import { MasterSync, type Update } from "../../src/desired/MasterSync.ts"
+import { Passes, type PassOrder } from "../../src/desired/Passes.ts"
+import type { PartitionRest, PassOutcome } from "../../src/domain/Pass.ts"
 import { FileError } from "../../src/files/FileError.ts"
 import { Takeover } from "../../src/process/takeover/Takeover.ts"
+import type { DesiredPartition } from "../../src/domain/DesiredState.ts"
 import type { PartitionId, SoftwareUrl } from "../../src/domain/ids.ts"
 import type { MasterStanding } from "../../src/domain/NodeStatus.ts"
 import { Calls, settle } from "../support/Calls.ts"
@@ -39,6 +42,9 @@ const other = softwareUrl("/other.cfg")
 
 const supervised = Effect.gen(function* () {
   const updates = yield* Queue.sliding<Update>(1)
+  const orders = yield* Queue.unbounded<PassOrder>()
+  /** What actors have to say about orders. */
+  const rests = new Calls<readonly [id: PartitionId, order: number], PartitionRest>()
   /** Everything that was told to anybody, and every end, in order. */
   const told: Array<string> = []
   const software = new Map<SoftwareUrl, SoftwareOptions>()
@@ -73,13 +79,14 @@ const supervised = Effect.gen(function* () {
         )
         yield* makes.call(id)
         return {
-          tell: ({ isSoftwareReady, nudge, partition, standing }: PartitionWish) =>
+          tell: ({ isSoftwareReady, nudge, order, partition, standing }: PartitionWish) =>
             Effect.sync(
               () =>
                 void told.push(
-                  `${partition.id} ${partition.requested} ${partition.timestamp} ${isSoftwareReady ? "ready" : "unready"} ${nudge}${standing === "Answers" ? "" : ` ${standing}`}`,
+                  `${partition.id} ${partition.requested} ${partition.timestamp} ${isSoftwareReady ? "ready" : "unready"} ${nudge}${standing === "Answers" ? "" : ` ${standing}`}${order === undefined ? "" : ` order ${order.id}`}`,
                 ),
             ),
+          outcome: (order: number) => rests.call([id, order]),
         }
       }),
   })
@@ -98,7 +105,8 @@ const supervised = Effect.gen(function* () {
           Layer.succeed(Takeover, takeover),
           Layer.succeed(Inheritances, Inheritances.of({ partitions: [], take: () => [], remember: () => Effect.void })),
           Layer.succeed(PartitionActors, partitionActors),
-          Layer.succeed(MasterSync, MasterSync.of({ updates, syncNow: Effect.void })),
+          Layer.succeed(MasterSync, MasterSync.of({ updates, syncNow: Effect.void, ask: Effect.never })),
+          Layer.succeed(Passes, Passes.of({ orders, begin: () => Effect.never })),
           new ScriptedClient().layer(nodeConfig()),
         ),
       ),
@@ -114,7 +122,34 @@ const supervised = Effect.gen(function* () {
       settle,
     )
   const { isHealthy } = Context.get(context, NodeSupervisor)
-  return { update, news, ready, makes, ends, followed, foreign, isHealthy, close: Scope.close(scope, Exit.void) }
+  /** Gives the supervisor an order about partitions; what it settles is gathered. */
+  const order = Effect.fnUntraced(function* (id: number, partitions: ReadonlyArray<DesiredPartition>) {
+    const settled: Array<PassOutcome> = []
+    const request = { _tag: "Instance", only: [], isForced: true, stops: false, isDebug: false } as const
+    yield* Queue.offer(orders, {
+      id,
+      request,
+      state: desiredState({ partitions }),
+      partitions,
+      problems: [],
+      settle: (outcome) => Effect.sync(() => void settled.push(outcome)),
+    })
+    yield* settle
+    return settled
+  })
+  return {
+    order,
+    rests,
+    update,
+    news,
+    ready,
+    makes,
+    ends,
+    followed,
+    foreign,
+    isHealthy,
+    close: Scope.close(scope, Exit.void),
+  }
 })
 
 const both = { software: [desiredSoftware()], partitions: [desiredPartition(), desiredPartition({ id: slappart1 })] }
@@ -149,6 +184,44 @@ describe("tell", () => {
       ])
       yield* update(both, 1)
       expect(yield* news).toStrictEqual([])
+    }),
+  )
+})
+
+describe("an order", () => {
+  const rest = { requested: "started", state: "started", error: undefined, waitingFor: undefined } as const
+
+  it.effect("reaches the partitions that it is about, and is settled when each has nothing more to do", () =>
+    Effect.gen(function* () {
+      const { news, order, rests, update } = yield* supervised
+      yield* update(both)
+      yield* news
+      const settled = yield* order(1, [desiredPartition({ id: slappart1 })])
+      expect(yield* news).toStrictEqual(["slappart1 started 1 unready 0 order 1"])
+      const { answer, input } = yield* rests.next
+      expect([input, settled]).toStrictEqual([[slappart1, 1], []])
+      // The master is followed meanwhile, and what changes does not make the order forgotten.
+      yield* update({ ...both, partitions: [desiredPartition(), desiredPartition({ id: slappart1, timestamp: "2" })] })
+      expect(yield* news).toStrictEqual(["slappart1 started 2 unready 0 order 1"])
+      yield* answer(Effect.succeed(rest))
+      yield* settle
+      expect(settled).toStrictEqual([{ subject: "slappart1", result: "Done", state: "started", problem: undefined }])
+    }),
+  )
+
+  it.effect("makes actors that there are not yet; what has none is told, and the others go on", () =>
+    Effect.gen(function* () {
+      const { makes, news, order, rests } = yield* supervised
+      const broken = new FileError({ operation: "open", path: "/x", reason: "Unsafe", message: "cannot be opened" })
+      makes.reply = (id) => (id === slappart0 ? Effect.fail(broken) : Effect.void)
+      const settled = yield* order(3, both.partitions)
+      expect(yield* news).toContain("slappart1 started 1 ready 0 order 3")
+      expect(settled).toMatchObject([{ subject: "slappart0", result: "Failed", problem: "cannot be opened" }])
+      yield* (yield* rests.next).answer(Effect.succeed(rest))
+      yield* settle
+      expect(settled).toMatchObject([{ subject: "slappart0" }, { subject: "slappart1", result: "Done" }])
+      makes.reply = () => Effect.die(new Error("a bug"))
+      expect(yield* order(4, [desiredPartition()])).toMatchObject([{ result: "Failed" }])
     }),
   )
 })

@@ -243,7 +243,14 @@ describe("an instance", () => {
     }
     it.buildouts.reply = () => Effect.void
     const directory = yield* OwnedDirectory.open(it.partition)
-    const request = { id: slappart0, software: release, requested: "started", directory, log: 2 } as const
+    const request = {
+      id: slappart0,
+      software: release,
+      requested: "started",
+      directory,
+      log: 2,
+      isDebug: false,
+    } as const
     return { ...it, directory, install: it.instances.install(request) }
   })
   const files = { "instance.cfg": "[buildout]\nparts =\n", "bin/buildout": "#!/r/python\n" }
@@ -338,7 +345,14 @@ describe("an instance", () => {
       fs.chmodSync(partition, 0o755)
       const directory = yield* OwnedDirectory.open(partition)
       const error = yield* Effect.flip(
-        instances.install({ id: slappart0, software: release, requested: "started", directory, log: 2 }),
+        instances.install({
+          id: slappart0,
+          software: release,
+          requested: "started",
+          directory,
+          log: 2,
+          isDebug: false,
+        }),
       )
       expect(error.message).toBe(`${partition} has mode 0755, but a partition must have 0750: chmod 0750 ${partition}`)
     }),

@@ -42,7 +42,7 @@ const layer = (root: string, syncNow: Effect.Effect<void> = Effect.void) =>
   Layer.unwrap(
     Effect.gen(function* () {
       const updates = yield* Queue.sliding<Update>(1)
-      const sync = MasterSync.of({ updates, syncNow })
+      const sync = MasterSync.of({ updates, syncNow, ask: Effect.never })
       return ControlServer.layer(`${root}/var/run/slapgrid`).pipe(
         Layer.provideMerge(StatusBoard.layer),
         Layer.provide(Layer.succeed(MasterSync, sync)),

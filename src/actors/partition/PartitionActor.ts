@@ -12,6 +12,7 @@ import * as Semaphore from "effect/Semaphore"
 import { InstanceBuild } from "../../build/InstanceBuild.ts"
 import { NodeConfig } from "../../config/NodeConfig.ts"
 import type { PartitionId } from "../../domain/ids.ts"
+import type { PartitionRest } from "../../domain/Pass.ts"
 import { fullName, type ServiceSpec } from "../../domain/ServiceSpec.ts"
 import type { FileError } from "../../files/FileError.ts"
 import { processors } from "../../files/machine.ts"
@@ -23,10 +24,14 @@ import { Bangs } from "../../report/Bangs.ts"
 import { Outbox } from "../../report/Outbox.ts"
 import { StatusBoard } from "../../report/StatusBoard.ts"
 import { type Actor, type Mailbox, makeActor, nextWish } from "../Actor.ts"
+import { Outcomes } from "../Outcomes.ts"
 import { retryDelay } from "../retry.ts"
 import {
   decide,
   type Hold,
+  initialMemory,
+  isStopOrdered,
+  orderOf,
   type PartitionDecision,
   type PartitionMemory,
   type PartitionWish,
@@ -37,9 +42,14 @@ import {
 import { PartitionView } from "./PartitionView.ts"
 import { type PartitionError, PartitionWork } from "./PartitionWork.ts"
 
+export interface PartitionActor extends Actor<PartitionWish> {
+  /** Waits until a wish with that order, or a newer one, leaves nothing more to do now. */
+  readonly outcome: (order: number) => Effect.Effect<PartitionRest>
+}
+
 export class PartitionActors extends Context.Service<
   PartitionActors,
-  { readonly make: (id: PartitionId) => Effect.Effect<Actor<PartitionWish>, FileError, Scope.Scope> }
+  { readonly make: (id: PartitionId) => Effect.Effect<PartitionActor, FileError, Scope.Scope> }
 >()("slapgrid/actors/partition/PartitionActors") {
   static readonly layer = Layer.effect(
     PartitionActors,
@@ -67,8 +77,10 @@ export class PartitionActors extends Context.Service<
         const group = yield* services.group({ id, onChange: view.refresh, onAlarm })
         view.watch(group.status)
         const completion = yield* FiberHandle.make<void>()
-        const supervision = new Supervision({ work, view, group, outbox, turn, periods, completion, bangs })
-        return yield* makeActor(`partition ${id}`, supervision.follow)
+        const outcomes = new Outcomes<PartitionRest>()
+        const supervision = new Supervision({ work, view, group, outbox, turn, periods, completion, bangs, outcomes })
+        const actor = yield* makeActor(`partition ${id}`, supervision.follow)
+        return { ...actor, outcome: outcomes.of }
       })
       return PartitionActors.of({ make })
     }),
@@ -117,6 +129,8 @@ interface Parts {
   readonly periods: Periods
   /** The fiber that waits for the master to know of a processing. */
   readonly completion: FiberHandle.FiberHandle<void>
+  /** For those who gave an order. */
+  readonly outcomes: Outcomes<PartitionRest>
 }
 
 /** Whether a newer wish makes the work for `wish` pointless. A moved timestamp does not: it is worked on next. */
@@ -137,14 +151,15 @@ class Supervision {
 
   readonly follow = (mailbox: Mailbox<PartitionWish>): Effect.Effect<never> =>
     Effect.gen({ self: this }, function* () {
-      const { periods, view, work } = this.#parts
+      const { outcomes, periods, view, work } = this.#parts
       let wish = yield* mailbox.take
-      let memory: PartitionMemory = { processed: yield* work.processed, enforced: undefined, hold: undefined }
+      let memory = initialMemory(yield* work.processed)
       while (true) {
         yield* view.wants(wish)
         const decision = decide(wish, memory, periods, yield* Clock.currentTimeMillis)
         if (decision._tag === "Wait") {
           yield* view.waitsFor(decision.reason)
+          yield* outcomes.put(orderOf(wish), view.rest(wish))
           wish = yield* nextWish(mailbox, wish, decision.until)
           continue
         }
@@ -169,7 +184,9 @@ class Supervision {
       case "Enforce":
         return this.#enforce(wish, memory)
       case "Process":
-        return this.#process(wish, decision.reason)
+        return isStopOrdered(wish, memory)
+          ? this.#processAndStop(wish, memory, decision.reason)
+          : this.#process(wish, decision.reason)
       case "Destroy":
         return this.#destroy(wish, memory)
       case "Free":
@@ -206,7 +223,7 @@ class Supervision {
       yield* FiberHandle.clear(completion)
       // Stopped in any case and at once, whatever becomes of the installation and of the wait for it.
       if (requested === "stopped") yield* work.stop(group)
-      yield* inTurn(turn, work.install(wish.partition, reason))
+      yield* inTurn(turn, work.install(wish.partition, { reason, isDebug: wish.order?.isDebug === true }))
       if (requested === "started") yield* work.start(group, timestamp, true)
       yield* Effect.logInfo(`${id} is ${requested}`)
       yield* view.show(requested)
@@ -218,6 +235,32 @@ class Supervision {
         FiberHandle.run(completion),
       )
       return remember(wish, yield* Clock.currentTimeMillis)
+    })
+  }
+
+  /**
+   * For an operator who wants nothing of it to run: the master is told nothing, and the next processing, which starts
+   * it, comes when it would have come anyway.
+   */
+  #processAndStop(
+    wish: PartitionWish,
+    memory: PartitionMemory,
+    reason: string,
+  ): Effect.Effect<PartitionMemory, PartitionError> {
+    const { completion, group, turn, view, work } = this.#parts
+    const { processed } = memory
+    return Effect.gen(function* () {
+      yield* view.show("installing")
+      yield* Effect.logInfo(`processing ${work.id}: ${reason}`)
+      yield* FiberHandle.clear(completion)
+      yield* work.hold(group)
+      yield* inTurn(turn, work.install(wish.partition, { reason, isDebug: wish.order?.isDebug === true }))
+      yield* work.hold(group)
+      if (processed?.timestamp !== undefined) yield* markProcessed(work, processed.timestamp)
+      yield* Effect.logInfo(`${work.id} is stopped until its next processing`)
+      yield* view.show("stopped")
+      const order = orderOf(wish)
+      return { processed, enforced: wish.partition.requested, hold: undefined, tried: order, done: order }
     })
   }
 
@@ -240,7 +283,8 @@ class Supervision {
           until,
           reason: "its retention delay is not over",
         }
-        return { ...memory, enforced: "destroyed", hold }
+        const order = orderOf(wish)
+        return { ...memory, enforced: "destroyed", hold, tried: order, done: order }
       }
       yield* bangs.forget(id)
       yield* Effect.logInfo(`${id} is destroyed`)
@@ -283,7 +327,7 @@ class Supervision {
       const hold = { wish: wishKey(wish), during, nudge: wish.nudge, failures, until, reason }
       // Processing for `stopped` and removal stop the services even when the rest fails.
       const isStopped = during !== "Enforce" && requested !== "started"
-      return { ...memory, enforced: isStopped ? requested : memory.enforced, hold }
+      return { ...memory, enforced: isStopped ? requested : memory.enforced, hold, tried: orderOf(wish) }
     })
   }
 }

@@ -3,6 +3,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { PartitionId } from "../../domain/ids.ts"
 import type { PartitionActualState, ServiceStatus } from "../../domain/NodeStatus.ts"
+import type { PartitionRest } from "../../domain/Pass.ts"
 import type { StatusBoard } from "../../report/StatusBoard.ts"
 import type { PartitionWish } from "./decide.ts"
 
@@ -56,6 +57,11 @@ export class PartitionView {
       this.#waitingFor = undefined
       return this.refresh
     })
+  }
+
+  /** How it is left when there is nothing more to do. */
+  rest({ partition: { requested } }: PartitionWish): PartitionRest {
+    return { requested, state: this.#state, error: this.#error, waitingFor: this.#waitingFor }
   }
 
   waitsFor(reason: string | undefined): Effect.Effect<void> {

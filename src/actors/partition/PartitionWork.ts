@@ -95,7 +95,10 @@ export class PartitionWork {
   }
 
   /** Installs the instance; its services are not touched. */
-  install(partition: DesiredPartition, reason: string): Effect.Effect<void, PartitionError> {
+  install(
+    partition: DesiredPartition,
+    { isDebug, reason }: { readonly reason: string; readonly isDebug: boolean },
+  ): Effect.Effect<void, PartitionError> {
     const { builder, client, config } = this.#dependencies
     return Effect.gen({ self: this }, function* () {
       const { directory, log } = yield* this.#openLog
@@ -112,7 +115,7 @@ export class PartitionWork {
           message: `the master wants ${this.id} ${requested} but names no software release`,
         })
       }
-      yield* builder.install({ id: this.id, software, requested, directory, log })
+      yield* builder.install({ id: this.id, software, requested, directory, log, isDebug })
       yield* freezeDelay(directory, partition.filter["retention_delay"])
       yield* appendLine(log, `${yield* now} processed`)
     }).pipe(Effect.scoped, Effect.mapError(toPartitionError))
@@ -132,6 +135,15 @@ export class PartitionWork {
       // Last of all before ours start: until then the reference's serve.
       yield* this.#dependencies.takeover.release(this.id)
       yield* group.apply(yield* this.#dependencies.services.programsOf(this.id, directory), deployment, isProcessing)
+    }).pipe(Effect.mapError(toPartitionError))
+  }
+
+  /** Makes the group's programs those that the partition has now, all of them stopped by hand. */
+  hold(group: ServiceGroup): Effect.Effect<void, PartitionError> {
+    return Effect.gen({ self: this }, function* () {
+      const directory = yield* this.#open
+      yield* this.#dependencies.takeover.release(this.id)
+      yield* group.hold(yield* this.#dependencies.services.programsOf(this.id, directory))
     }).pipe(Effect.mapError(toPartitionError))
   }
 

@@ -2,6 +2,18 @@
 import { type DesiredPartition, isFree, type PartitionRequestedState } from "../../domain/DesiredState.ts"
 import type { MasterStanding } from "../../domain/NodeStatus.ts"
 
+/** What an operator's pass asks for beyond the master's wish. */
+export interface PartitionOrder {
+  /** Grows with each order. Work that begins under it deals with it and with all older ones. */
+  readonly id: number
+  /** It is processed although nothing changed. */
+  readonly isForced: boolean
+  /** One that should be started is processed and then stopped, until its next processing. */
+  readonly stops: boolean
+  /** buildout stops to be looked at where it fails (`-D`). */
+  readonly isDebug: boolean
+}
+
 export interface PartitionWish {
   readonly partition: DesiredPartition
   /** Whether the release that the partition needs can be used; true when the master does not name it at all. */
@@ -10,6 +22,8 @@ export interface PartitionWish {
   readonly standing: MasterStanding
   /** Grows whenever somebody asks for failed work to be tried at once. */
   readonly nudge: number
+  /** The newest one, carried out or not. */
+  readonly order: PartitionOrder | undefined
 }
 
 /** The last processing that succeeded, in this life of the agent or (from `.timestamp`) an earlier one. */
@@ -26,6 +40,9 @@ export interface PartitionMemory {
   /** The state that the services follow; undefined right after the agent's start. */
   readonly enforced: PartitionRequestedState | "free" | undefined
   readonly hold: Hold | undefined
+  /** The newest order that was tried, and the newest one that was carried out. */
+  readonly tried: number
+  readonly done: number
 }
 
 /** Why the same work is not tried again before a time: it failed, or the SLA retains the partition. */
@@ -71,6 +88,21 @@ const dueAt = (wish: PartitionWish, processed: Processed, periods: Periods): num
       ? undefined
       : processed.at + periods.maximum
 
+/** The number of the order that a wish carries; 0 without one. */
+export const orderOf = ({ order }: PartitionWish): number => order?.id ?? 0
+
+/** Whether a pass wants the partition processed and then stopped. Only what should run can be stopped beside that. */
+export const isStopOrdered = (wish: PartitionWish, { done }: Pick<PartitionMemory, "done">): boolean =>
+  wish.order?.stops === true && wish.order.id > done && wish.partition.requested === "started"
+
+/** Why a pass wants it processed, until it has been: a failed try is not made good by doing nothing. */
+const orderedReason = (wish: PartitionWish, memory: PartitionMemory): string | undefined =>
+  isStopOrdered(wish, memory)
+    ? "it is to be stopped by an operator"
+    : wish.order?.isForced === true && wish.order.id > memory.done
+      ? "it is forced by an operator"
+      : undefined
+
 /** Why the partition has to be processed now, or undefined. */
 export const processingReason = (
   wish: PartitionWish,
@@ -90,9 +122,8 @@ export const processingReason = (
 /** The hold that is in force for this wish now. */
 export const holdOf = (wish: PartitionWish, memory: PartitionMemory, now: number): Hold | undefined => {
   const { hold } = memory
-  return hold !== undefined && hold.wish === wishKey(wish) && hold.nudge === wish.nudge && now < hold.until
-    ? hold
-    : undefined
+  const isNew = hold?.wish !== wishKey(wish) || hold.nudge !== wish.nudge || orderOf(wish) > memory.tried
+  return hold !== undefined && !isNew && now < hold.until ? hold : undefined
 }
 
 const masterReasons: Readonly<Record<Exclude<MasterStanding, "Answers">, string>> = {
@@ -124,7 +155,7 @@ export const decide = (
     if (memory.processed?.wish === wishKey(wish)) return wait(undefined)
     return hold === undefined ? { _tag: "Destroy" } : wait(hold.until, hold.reason)
   }
-  const reason = processingReason(wish, memory.processed, periods, now)
+  const reason = orderedReason(wish, memory) ?? processingReason(wish, memory.processed, periods, now)
   if (reason !== undefined && wish.isSoftwareReady && hold === undefined) return { _tag: "Process", reason }
   if (memory.enforced !== requested && hold?.during !== "Enforce") return { _tag: "Enforce" }
   if (hold !== undefined) return wait(hold.until, hold.reason)
@@ -138,4 +169,15 @@ export const remember = (wish: PartitionWish, at: number): PartitionMemory => ({
   processed: isFree(wish.partition) ? undefined : { timestamp: wish.partition.timestamp, at, wish: wishKey(wish) },
   enforced: isFree(wish.partition) ? "free" : wish.partition.requested,
   hold: undefined,
+  tried: orderOf(wish),
+  done: orderOf(wish),
+})
+
+/** What is known before anything was done. */
+export const initialMemory = (processed: Processed | undefined): PartitionMemory => ({
+  processed,
+  enforced: undefined,
+  hold: undefined,
+  tried: 0,
+  done: 0,
 })

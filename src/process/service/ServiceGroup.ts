@@ -21,6 +21,8 @@ export interface ServiceGroup {
     deployment: string | undefined,
     isProcessing?: boolean,
   ) => Effect.Effect<void>
+  /** Makes the programs those of `specs`, all stopped by hand; returns when they are down. */
+  readonly hold: (specs: ReadonlyArray<ServiceSpec>) => Effect.Effect<void>
   /** Stops everything and returns when nothing is left. */
   readonly stopAll: Effect.Effect<void>
   readonly status: () => ReadonlyArray<ServiceStatus>
@@ -126,10 +128,19 @@ export const makeServiceGroup = Effect.fnUntraced(function* (options: GroupOptio
     })
   })
 
+  const hold = Effect.fnUntraced(function* (specs: ReadonlyArray<ServiceSpec>) {
+    const current = new Map([...members].map(([name, member]) => [name, member.service.spec]))
+    const { start, stop: old } = difference(current, specs)
+    yield* Effect.forEach(old, drop, { concurrency: "unbounded" })
+    yield* Effect.forEach(start, (spec) => add(spec))
+    yield* Effect.forEach([...members.values()], ({ service }) => service.hold, { concurrency: "unbounded" })
+  }, Effect.uninterruptible)
+
   yield* Effect.addFinalizer(() => endAll(stop))
   yield* Effect.forEach(options.inherited, ({ inheritance, spec }) => add(spec, inheritance))
   const group: ServiceGroup = {
     apply,
+    hold,
     stopAll: Effect.uninterruptible(endAll(drop)),
     status: () => [...members.values()].map((member) => member.service.status),
     processes: () =>

@@ -14,7 +14,7 @@ import * as TestClock from "effect/testing/TestClock"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import { expect } from "vitest"
-import type { PartitionWish } from "../../../src/actors/partition/decide.ts"
+import type { PartitionOrder, PartitionWish } from "../../../src/actors/partition/decide.ts"
 import { inTurn, PartitionActors } from "../../../src/actors/partition/PartitionActor.ts"
 import { BuildError } from "../../../src/build/BuildError.ts"
 import { InstanceBuild, type InstanceRequest } from "../../../src/build/InstanceBuild.ts"
@@ -77,6 +77,7 @@ class ScriptedServices {
                       `${specs.map(({ name }) => name).join()}${deployment === undefined ? "" : ` for ${deployment}`}`,
                     ),
                 ),
+              hold: (specs) => Effect.sync(() => void this.told.push(`${specs.map(({ name }) => name).join()} held`)),
               stopAll: Effect.uninterruptible(stopAll),
               status: () => [],
               processes: () => [],
@@ -157,6 +158,7 @@ const running = Effect.fnUntraced(function* (options: Options = {}) {
         isSoftwareReady: true,
         standing: "Answers",
         nudge: 0,
+        order: undefined,
         ...rest,
       }),
       settle,
@@ -171,7 +173,121 @@ const running = Effect.fnUntraced(function* (options: Options = {}) {
       Effect.andThen(settle),
     )
   const close = Scope.close(scope, Exit.void)
-  return { bangs, root, path, client, instances, services, releases, wants, status, file, installs, close }
+  const orders = (changes: Partial<PartitionOrder> = {}) => ({
+    id: 1,
+    isForced: false,
+    stops: false,
+    isDebug: false,
+    ...changes,
+  })
+  return {
+    orders,
+    outcome: actor.outcome,
+    bangs,
+    root,
+    path,
+    client,
+    instances,
+    services,
+    releases,
+    wants,
+    status,
+    file,
+    installs,
+    close,
+  }
+})
+
+describe("an operator's order", () => {
+  it.effect("is over when there is nothing to do", () =>
+    Effect.gen(function* () {
+      const { instances, orders, outcome, wants } = yield* running({ timestamp: "1" })
+      yield* wants({}, { order: orders() })
+      expect(yield* outcome(1)).toStrictEqual({
+        requested: "started",
+        state: "started",
+        error: undefined,
+        waitingFor: undefined,
+      })
+      expect(instances.installs.inputs).toStrictEqual([])
+    }),
+  )
+
+  it.effect("forces a processing, once, and is over with it", () =>
+    Effect.gen(function* () {
+      const { installs, instances, orders, outcome, services, wants } = yield* running({ timestamp: "1" })
+      yield* wants()
+      yield* wants({}, { order: orders({ isForced: true, isDebug: true }) })
+      const waiting = yield* Effect.forkScoped(outcome(1))
+      expect(waiting.pollUnsafe()).toBeUndefined()
+      yield* installs(Effect.void)
+      expect(yield* Fiber.join(waiting)).toMatchObject({ state: "started", error: undefined })
+      expect(instances.installs.inputs).toMatchObject([{ isDebug: true }])
+      expect(services.told).toStrictEqual(["web-on-watch for 1", "web-on-watch for 1"])
+      yield* wants({}, { order: orders({ isForced: true }), nudge: 1 })
+      expect(instances.installs.inputs).toHaveLength(1)
+    }),
+  )
+
+  it.effect("tells a failure, and tries at once what waits for its next try", () =>
+    Effect.gen(function* () {
+      const { installs, instances, orders, outcome, wants } = yield* running()
+      yield* wants()
+      yield* installs(Effect.fail(broken))
+      yield* wants({}, { order: orders() })
+      yield* installs(Effect.fail(broken))
+      expect(yield* outcome(1)).toMatchObject({ state: "failed", error: broken.message })
+      yield* wants({}, { order: orders() })
+      expect(instances.installs.inputs).toHaveLength(2)
+    }),
+  )
+
+  it.effect("tells what waits for its release", () =>
+    Effect.gen(function* () {
+      const { orders, outcome, wants } = yield* running()
+      yield* wants({}, { order: orders(), isSoftwareReady: false })
+      expect((yield* outcome(1)).waitingFor).toContain("waits for its software release")
+    }),
+  )
+
+  it.effect("waits for the work that was under way, and a newer wish answers it too", () =>
+    Effect.gen(function* () {
+      const { installs, instances, orders, outcome, wants } = yield* running()
+      yield* wants()
+      yield* wants({}, { order: orders() })
+      const waiting = yield* Effect.forkScoped(outcome(1))
+      yield* wants({ requested: "stopped" }, { order: orders({ id: 2 }) })
+      yield* (yield* instances.installs.next).interrupted
+      expect(waiting.pollUnsafe()).toBeUndefined()
+      yield* installs(Effect.void)
+      expect((yield* Fiber.join(waiting)).state).toBe("stopped")
+    }),
+  )
+
+  it.effect(
+    "to stop: it is processed, its programs are held, the master hears nothing, and the next processing starts it",
+    () =>
+      Effect.gen(function* () {
+        const { client, file, installs, instances, orders, outcome, services, wants } = yield* running({
+          timestamp: "1",
+        })
+        yield* wants()
+        yield* wants({}, { order: orders({ stops: true }) })
+        yield* installs(Effect.void)
+        expect((yield* outcome(1)).state).toBe("stopped")
+        expect(services.told).toStrictEqual(["web-on-watch for 1", "web-on-watch held", "web-on-watch held"])
+        expect([client.told, file(".timestamp")]).toStrictEqual([[], "1"])
+        yield* wants({}, { nudge: 1, order: orders({ stops: true }) })
+        expect([instances.installs.inputs.length, services.told.length]).toStrictEqual([1, 3])
+        yield* wants({ timestamp: "2" }, { order: orders({ stops: true }) })
+        yield* installs(Effect.void)
+        expect([services.told.at(-1), client.told, file(".timestamp")]).toStrictEqual([
+          "web-on-watch for 2",
+          ["started"],
+          "2",
+        ])
+      }),
+  )
 })
 
 describe("started", () => {

@@ -5,7 +5,9 @@ import {
   decide,
   type Hold,
   holdOf,
+  initialMemory,
   type PartitionMemory,
+  type PartitionOrder,
   type PartitionWish,
   processingReason,
   remember,
@@ -24,10 +26,11 @@ const wish = (
   isSoftwareReady: true,
   standing: "Answers",
   nudge: 1,
+  order: undefined,
   ...rest,
 })
 
-const nothing: PartitionMemory = { processed: undefined, enforced: undefined, hold: undefined }
+const nothing: PartitionMemory = initialMemory(undefined)
 const done = (of: PartitionWish, ago = 1): PartitionMemory => remember(of, now - ago)
 const hold = (of: PartitionWish, changes: Partial<Hold> = {}): Hold => ({
   wish: wishKey(of),
@@ -171,6 +174,62 @@ describe("failed work", () => {
     ["none", undefined, false],
   ] as const)("a hold %s", (_, of, inForce) => {
     expect(holdOf(wish(), { ...nothing, hold: of }, now)).toBe(inForce ? of : undefined)
+  })
+})
+
+describe("an operator's order", () => {
+  const order = (changes: Partial<PartitionOrder> = {}) => ({
+    id: 5,
+    isForced: false,
+    stops: false,
+    isDebug: false,
+    ...changes,
+  })
+  const ordered = (changes: Partial<PartitionOrder>, rest: Parameters<typeof wish>[0] = {}) =>
+    wish(rest, { order: order(changes) })
+  const held = (of: PartitionWish, tried: number) => ({ ...done(wish()), hold: hold(of), tried })
+  const failing = ordered({}, { timestamp: "2" })
+
+  it.each([
+    ["processes nothing that is up to date", ordered({}), done(wish(), 0), wait(now + 100_000)],
+    ["unless it forces", ordered({ isForced: true }), done(wish(), 0), process],
+    ["or stops", ordered({ stops: true }), done(wish(), 0), process],
+    [
+      "not what is stopped anyway",
+      ordered({ stops: true }, { requested: "stopped" }),
+      done(wish({ requested: "stopped" }), 0),
+      wait(now + 100_000),
+    ],
+    ["once", ordered({ isForced: true, stops: true }), { ...done(wish(), 0), done: 5 }, wait(now + 100_000)],
+    ["and again for a newer one", ordered({ isForced: true }), { ...done(wish(), 0), done: 4 }, process],
+    [
+      "not before its release is ready",
+      { ...ordered({ isForced: true }), isSoftwareReady: false },
+      done(wish(), 0),
+      wait(undefined, `waits for its software release ${release}`),
+    ],
+    ["tries at once what failed before", failing, held(failing, 4), process],
+    ["and not in a loop what failed under it", failing, held(failing, 5), wait(now + 500, "it failed")],
+    [
+      "is carried out after a failure, when its time has come",
+      ordered({ isForced: true }),
+      { ...done(wish(), 0), hold: hold(wish(), { until: now }), tried: 5 },
+      process,
+    ],
+    [
+      "looks at once at what is retained",
+      ordered({}, { requested: "destroyed" }),
+      { ...nothing, hold: hold(wish({ requested: "destroyed" })), tried: 4 },
+      { _tag: "Destroy" },
+    ],
+    [
+      "brings nothing back that was removed",
+      ordered({ isForced: true }, { requested: "destroyed" }),
+      done(wish({ requested: "destroyed" })),
+      wait(),
+    ],
+  ] as const)("%s", (_, of, memory, decision) => {
+    expect(decide(of, memory, periods, now)).toStrictEqual(decision)
   })
 })
 

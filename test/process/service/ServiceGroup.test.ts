@@ -59,6 +59,29 @@ const grouped = Effect.gen(function* () {
   return { spawner, group, watch, pids, close: Scope.close(scope, Exit.void) }
 })
 
+describe("hold", () => {
+  it.effect("leaves the programs that there are now, all down, until a processing", () =>
+    Effect.gen(function* () {
+      const { close, group, pids, spawner } = yield* grouped
+      yield* group.apply([a, b], "1")
+      yield* settle
+      yield* group.hold([a, changed(b), c])
+      expect(pids()).toStrictEqual({ "a-on-watch": undefined, "b-on-watch": undefined, c: undefined })
+      expect(group.status().map(({ isHeld, name }) => [name, isHeld])).toStrictEqual([
+        ["a-on-watch", true],
+        ["b-on-watch", true],
+        ["c", true],
+      ])
+      yield* group.apply([a, changed(b), c], "1", false)
+      expect(spawner.processes).toHaveLength(2)
+      yield* group.apply([a, changed(b), c], "1")
+      yield* settle
+      expect(pids()).toStrictEqual({ "a-on-watch": 1002, "b-on-watch": 1003, c: 1004 })
+      yield* close
+    }),
+  )
+})
+
 describe("apply", () => {
   it.effect("touches only the difference", () =>
     Effect.gen(function* () {

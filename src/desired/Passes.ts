@@ -1,0 +1,166 @@
+// One-shot passes: asks the master, gives the supervisor an order about what the pass is about, and tells what becomes
+// of it. A pass goes on when nobody listens any more; two of one kind are not run at once.
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
+import * as Layer from "effect/Layer"
+import * as Queue from "effect/Queue"
+import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
+import type { DesiredState } from "../domain/DesiredState.ts"
+import type { NodeStatus } from "../domain/NodeStatus.ts"
+import {
+  passEnd,
+  type PassEvent,
+  passKind,
+  type PassOutcome,
+  type PassRequest,
+  passStatus,
+  type Selection,
+  selectSubjects,
+} from "../domain/Pass.ts"
+import type { MasterError } from "../master/MasterError.ts"
+import { StatusBoard } from "../report/StatusBoard.ts"
+import { MasterSync } from "./MasterSync.ts"
+import { PassLog } from "./PassLog.ts"
+
+/** What the supervisor has to do for a pass. */
+export interface PassOrder extends Selection {
+  /** Grows with each pass. */
+  readonly id: number
+  readonly request: PassRequest
+  /** The master's answer that the pass is about. */
+  readonly state: DesiredState
+  /** Called once for each release and partition, when its actor has nothing more to do. */
+  readonly settle: (outcome: PassOutcome) => Effect.Effect<void>
+}
+
+export class Passes extends Context.Service<
+  Passes,
+  {
+    /** For the supervisor. */
+    readonly orders: Queue.Dequeue<PassOrder>
+    /** Begins a pass; the last event is its end. */
+    readonly begin: (request: PassRequest) => Effect.Effect<Stream.Stream<PassEvent>>
+  }
+>()("slapgrid/desired/Passes") {
+  static readonly layer = Layer.effect(
+    Passes,
+    Effect.gen(function* () {
+      const { ask } = yield* MasterSync
+      const board = yield* StatusBoard
+      const fork = yield* FiberSet.makeRuntime<never, void, never>()
+      const orders = yield* Queue.unbounded<PassOrder>()
+      const underWay = new Set<string>()
+      let passes = 0
+
+      const conduct = Effect.fnUntraced(function* (request: PassRequest, log: PassLog) {
+        const state = yield* Effect.retry(ask, whileCold)
+        const selection = selectSubjects(request, state)
+        if (selection.problems.length > 0) return yield* refuse(log, selection.problems.join("\n"))
+        const progress = new Progress(log, selection)
+        yield* log.put({ _tag: "Began", subjects: progress.subjects })
+        yield* Effect.forkScoped(Stream.runForEach(board.changes, progress.look))
+        yield* Queue.offer(orders, { ...selection, id: ++passes, request, state, settle: progress.settle })
+        yield* log.put(passEnd([...(yield* progress.outcomes), ...unusable(request, state)]))
+      }, Effect.scoped)
+
+      const begin = (request: PassRequest) =>
+        Effect.suspend(() => {
+          const log = new PassLog()
+          const kind = passKind(request)
+          if (underWay.has(kind)) return Effect.as(log.put(alreadyUnderWay(kind)), log.events)
+          underWay.add(kind)
+          fork(
+            conduct(request, log).pipe(
+              Effect.catch((error) => log.put(unanswered(error))),
+              Effect.catchDefect((defect) =>
+                Effect.andThen(
+                  Effect.logError(`the ${kind} pass failed`, defect),
+                  log.put(failed("the agent failed to carry it out: see its log")),
+                ),
+              ),
+              Effect.ensuring(Effect.sync(() => underWay.delete(kind))),
+              Effect.annotateLogs({ actor: `${kind} pass` }),
+            ),
+          )
+          return Effect.succeed(log.events)
+        })
+      return Passes.of({ orders, begin })
+    }),
+  )
+}
+
+/** A master whose cache is cold says so once and answers seconds later (slap-protocol.md): that is no outage. */
+const whileCold = {
+  schedule: Schedule.spaced("2 seconds"),
+  times: 3,
+  while: ({ reason }: MasterError) => reason === "Unavailable",
+}
+
+const failed = (message: string): PassEvent => ({ _tag: "Ended", status: passStatus.failed, message })
+
+const refuse = (log: PassLog, problem: string) => log.put(failed(`nothing is done: ${problem}`))
+
+const alreadyUnderWay = (kind: string): PassEvent => ({
+  _tag: "Ended",
+  status: passStatus.alreadyRunning,
+  message: `another ${kind} pass is under way: wait for its end`,
+})
+
+/** No answer to work from. What runs goes on in any case. */
+const unanswered = ({ message, reason }: MasterError): PassEvent => {
+  const isAway = reason === "Unreachable" || reason === "Unavailable" || reason === "NotReady"
+  const words =
+    reason === "Unauthorised" ? "the master refuses this computer" : isAway ? "the master is away" : "no usable answer"
+  const status = isAway || reason === "Unauthorised" ? passStatus.masterAway : passStatus.failed
+  return { _tag: "Ended", status, message: `${words}, nothing is processed and what runs goes on: ${message}` }
+}
+
+/** Records that nobody can work on count as failed where all were meant. */
+const unusable = (request: PassRequest, state: DesiredState): ReadonlyArray<PassOutcome> =>
+  request.only.length > 0
+    ? []
+    : state.rejected.map(({ reason, subject }) => ({ subject, result: "Failed", state: "unusable", problem: reason }))
+
+/** Follows what a pass is about, on the board until it is settled. */
+class Progress {
+  readonly #log: PassLog
+  readonly #outcomes: ReadonlyMap<string, Deferred.Deferred<PassOutcome>>
+  readonly #told = new Map<string, string>()
+
+  constructor(log: PassLog, { partitions }: Selection) {
+    this.#log = log
+    this.#outcomes = new Map(partitions.map(({ id }) => [id, Deferred.makeUnsafe()]))
+  }
+
+  get subjects(): ReadonlyArray<string> {
+    return [...this.#outcomes.keys()]
+  }
+
+  get outcomes(): Effect.Effect<ReadonlyArray<PassOutcome>> {
+    return Effect.forEach([...this.#outcomes.values()], (outcome) => Deferred.await(outcome))
+  }
+
+  readonly settle = (outcome: PassOutcome): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const settled = this.#outcomes.get(outcome.subject)
+      if (settled === undefined || Deferred.isDoneUnsafe(settled)) return Effect.void
+      // In this order: the last outcome is the end of the pass.
+      return Effect.andThen(this.#log.put({ _tag: "Settled", ...outcome }), Deferred.succeed(settled, outcome))
+    })
+
+  readonly look = ({ partitions }: NodeStatus): Effect.Effect<void> =>
+    Effect.forEach(
+      partitions.map(({ id, state }) => ({ subject: id, state })),
+      (news) => {
+        const outcome = this.#outcomes.get(news.subject)
+        const isTold = this.#told.get(news.subject) === news.state
+        if (outcome === undefined || Deferred.isDoneUnsafe(outcome) || isTold) return Effect.void
+        this.#told.set(news.subject, news.state)
+        return this.#log.put({ _tag: "Progress", ...news })
+      },
+      { discard: true },
+    )
+}

@@ -1,0 +1,108 @@
+// A one-shot pass: what an operator asks of a node beside the master's wishes, what becomes of it, and its exit status.
+// Pure. node-behaviour.md (Configuration) has the statuses.
+import * as Schema from "effect/Schema"
+import type { DesiredPartition, DesiredState } from "./DesiredState.ts"
+import type { PartitionActualState } from "./NodeStatus.ts"
+
+export const PassRequest = Schema.TaggedStruct("Instance", {
+  /** Partition ids; empty: all. */
+  only: Schema.Array(Schema.String),
+  /** What is up to date is processed again. */
+  isForced: Schema.Boolean,
+  /** What should be started is processed and then stopped, until its next processing. */
+  stops: Schema.Boolean,
+  isDebug: Schema.Boolean,
+})
+export type PassRequest = typeof PassRequest.Type
+
+export const passStatus = { done: 0, failed: 1, promisesFailed: 2, masterAway: 3, alreadyRunning: 10 } as const
+export type PassStatus = (typeof passStatus)[keyof typeof passStatus]
+
+/** How one release or partition is left by a pass. */
+export interface PassOutcome {
+  /** A release's URL or a partition's id. */
+  readonly subject: string
+  readonly result: "Done" | "PromisesFailed" | "Failed"
+  /** Its state, and what is to be known about it. */
+  readonly state: string
+  /** Why it is not as the master wants it. */
+  readonly problem: string | undefined
+}
+
+export type PassEvent =
+  /** The master was asked, and these are worked on. */
+  | { readonly _tag: "Began"; readonly subjects: ReadonlyArray<string> }
+  | {
+      readonly _tag: "Progress"
+      readonly subject: string
+      readonly state: string
+    }
+  | ({ readonly _tag: "Settled" } & PassOutcome)
+  /** The last one. */
+  | { readonly _tag: "Ended"; readonly status: PassStatus; readonly message: string | undefined }
+
+/** Two passes of one kind are not run at once. Promises are instances' (the reference has one pid file for both). */
+export const passKind = (request: PassRequest): string => request._tag.toLowerCase()
+
+export interface Selection {
+  readonly partitions: ReadonlyArray<DesiredPartition>
+  readonly problems: ReadonlyArray<string>
+}
+
+const listed = (names: ReadonlyArray<string>): string => (names.length === 0 ? "none" : names.toSorted().join(", "))
+
+const select = <A>(
+  all: ReadonlyArray<A>,
+  only: ReadonlyArray<string>,
+  namesOf: (one: A) => readonly [string, ...ReadonlyArray<string>],
+  kind: string,
+): { readonly selected: ReadonlyArray<A>; readonly problems: ReadonlyArray<string> } => {
+  if (only.length === 0) return { selected: all, problems: [] }
+  const known = listed(all.map((one) => namesOf(one)[0]))
+  const unknown = [...new Set(only)].filter((name) => !all.some((one) => namesOf(one).includes(name)))
+  return {
+    selected: all.filter((one) => namesOf(one).some((name) => only.includes(name))),
+    problems: unknown.map((name) => `the master names no ${kind} ${name} for this computer; it names: ${known}`),
+  }
+}
+
+/** What of the master's wishes a pass is about. */
+export const selectSubjects = (request: PassRequest, state: DesiredState): Selection => {
+  const { problems, selected } = select(state.partitions, request.only, ({ id }) => [id], "partition")
+  return { partitions: selected, problems }
+}
+
+/** What a partition's actor knows when it has nothing more to do. */
+export interface PartitionRest {
+  readonly requested: DesiredPartition["requested"]
+  readonly state: PartitionActualState
+  readonly error: string | undefined
+  readonly waitingFor: string | undefined
+}
+
+/** One that is to be removed may be kept for a while; one that is to be there and waits is not as it should be. */
+export const partitionOutcome = (subject: string, rest: PartitionRest): PassOutcome => {
+  const { error, requested, state, waitingFor } = rest
+  const problem = error ?? (requested === "destroyed" ? undefined : waitingFor)
+  if (problem !== undefined) return { subject, result: "Failed", state, problem }
+  return {
+    subject,
+    result: "Done",
+    state: waitingFor === undefined ? state : `${state}, ${waitingFor}`,
+    problem: undefined,
+  }
+}
+
+/** The end of a pass over subjects that were all worked on. */
+export const passEnd = (outcomes: ReadonlyArray<PassOutcome>): Extract<PassEvent, { readonly _tag: "Ended" }> => {
+  const count = (result: PassOutcome["result"]) => outcomes.filter((one) => one.result === result).length
+  const failed = count("Failed")
+  if (failed > 0) {
+    const message = `${failed} of ${outcomes.length} failed`
+    return { _tag: "Ended", status: passStatus.failed, message }
+  }
+  const unhealthy = count("PromisesFailed")
+  if (unhealthy === 0) return { _tag: "Ended", status: passStatus.done, message: undefined }
+  const message = `promises of ${unhealthy} of ${outcomes.length} failed`
+  return { _tag: "Ended", status: passStatus.promisesFailed, message }
+}

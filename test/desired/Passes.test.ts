@@ -1,0 +1,247 @@
+// Passes with a master, a board and a supervisor in the test's hands.
+import { describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Queue from "effect/Queue"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/testing/TestClock"
+import { expect } from "vitest"
+import { NodeConfig } from "../../src/config/NodeConfig.ts"
+import { MasterSync, type Update } from "../../src/desired/MasterSync.ts"
+import { Passes } from "../../src/desired/Passes.ts"
+import type { DesiredState } from "../../src/domain/DesiredState.ts"
+import type { PartitionActualState } from "../../src/domain/NodeStatus.ts"
+import type { PassEvent, PassRequest } from "../../src/domain/Pass.ts"
+import { MasterError, type MasterErrorReason } from "../../src/master/MasterError.ts"
+import { StatusBoard } from "../../src/report/StatusBoard.ts"
+import { Calls, settle } from "../support/Calls.ts"
+import { desiredPartition, desiredState, nodeConfig, slappart0, slappart1 } from "../support/facts.ts"
+
+const request = (changes: Partial<PassRequest> = {}): PassRequest => ({
+  _tag: "Instance",
+  only: [],
+  isForced: false,
+  stops: false,
+  isDebug: false,
+  ...changes,
+})
+
+const state = desiredState({ partitions: [desiredPartition(), desiredPartition({ id: slappart1 })] })
+
+const failure = (reason: MasterErrorReason) =>
+  new MasterError({ method: "m", reason, status: undefined, message: "why" })
+
+const making = Effect.gen(function* () {
+  const questions = new Calls<undefined, DesiredState, MasterError>()
+  const updates = yield* Queue.sliding<Update>(1)
+  const sync = MasterSync.of({
+    updates,
+    syncNow: Effect.void,
+    ask: Effect.suspend(() => questions.call(undefined)),
+  })
+  const context = yield* Layer.build(
+    Passes.layer.pipe(
+      Layer.provide(Layer.succeed(MasterSync, sync)),
+      Layer.provideMerge(StatusBoard.layer),
+      Layer.provide(Layer.succeed(NodeConfig, nodeConfig())),
+    ),
+  )
+  const { begin, orders } = Context.get(context, Passes)
+  const board = Context.get(context, StatusBoard)
+  /** Begins a pass; gives what it has told so far. */
+  const start = Effect.fnUntraced(function* (wanted: PassRequest = request()) {
+    const told: Array<PassEvent> = []
+    const stream = yield* begin(wanted)
+    const reading = yield* Effect.forkScoped(
+      Stream.runForEach(stream, (event) => Effect.sync(() => void told.push(event))),
+    )
+    yield* settle
+    return {
+      told,
+      reading,
+      end: Effect.andThen(
+        Fiber.join(reading),
+        Effect.sync(() => told.at(-1)),
+      ),
+    }
+  })
+  const answer = (how: Effect.Effect<DesiredState, MasterError>) =>
+    questions.next.pipe(
+      Effect.flatMap((question) => question.answer(how)),
+      Effect.andThen(settle),
+    )
+  const show = (id: typeof slappart0, shown: PartitionActualState) =>
+    board
+      .setPartition(id, {
+        id,
+        requested: "started",
+        software: undefined,
+        state: shown,
+        since: 0,
+        waitingFor: undefined,
+        error: undefined,
+        services: [],
+      })
+      .pipe(Effect.andThen(settle))
+  return { questions, orders, start, answer, show }
+})
+
+const done = (subject: string, result: "Done" | "Failed" | "PromisesFailed" = "Done") => ({
+  subject,
+  result,
+  state: "started",
+  problem: undefined,
+})
+
+describe("a pass", () => {
+  it.effect("asks the master, gives an order, and tells what becomes of each partition", () =>
+    Effect.gen(function* () {
+      const { answer, orders, show, start } = yield* making
+      const { end, told } = yield* start()
+      yield* show(slappart0, "started")
+      expect(told).toStrictEqual([])
+      yield* answer(Effect.succeed(state))
+      const order = yield* Queue.take(orders)
+      expect(order).toMatchObject({ id: 1, partitions: [{ id: slappart0 }, { id: slappart1 }] })
+      yield* show(slappart0, "installing")
+      yield* show(slappart0, "installing")
+      yield* order.settle(done("slappart0"))
+      yield* show(slappart0, "failed")
+      yield* order.settle(done("slappart0", "Failed"))
+      yield* order.settle(done("slappart1"))
+      expect(yield* end).toStrictEqual({ _tag: "Ended", status: 0, message: undefined })
+      expect(
+        told.map((event) => ("subject" in event ? `${event._tag} ${event.subject} ${event.state}` : event._tag)),
+      ).toStrictEqual([
+        "Began",
+        "Progress slappart0 started",
+        "Progress slappart0 installing",
+        "Settled slappart0 started",
+        "Settled slappart1 started",
+        "Ended",
+      ])
+    }),
+  )
+
+  it.effect.each([
+    [["Done", "Failed"], 1],
+    [["Done", "PromisesFailed"], 2],
+  ] as const)("that ends with %j has status %d", ([results, status]) =>
+    Effect.gen(function* () {
+      const { answer, orders, start } = yield* making
+      const { end } = yield* start()
+      yield* answer(Effect.succeed(state))
+      const { settle } = yield* Queue.take(orders)
+      yield* settle(done("slappart0", results[0]))
+      yield* settle(done("slappart1", results[1]))
+      expect(yield* end).toMatchObject({ status })
+    }),
+  )
+
+  it.effect("counts records that nobody can use as failed, unless others are meant", () =>
+    Effect.gen(function* () {
+      const { answer, orders, start } = yield* making
+      const rejected = [{ subject: "partition ../x", reason: "not a name" }]
+      for (const [only, status] of [
+        [[], 1],
+        [["slappart0"], 0],
+      ] as const) {
+        const { end } = yield* start(request({ only }))
+        yield* answer(Effect.succeed(desiredState({ partitions: [desiredPartition()], rejected })))
+        yield* (yield* Queue.take(orders)).settle(done("slappart0"))
+        expect(yield* end).toMatchObject({ status })
+      }
+    }),
+  )
+
+  it.effect("about something unknown is refused before anything is ordered", () =>
+    Effect.gen(function* () {
+      const { answer, orders, start } = yield* making
+      const { end, told } = yield* start(request({ only: ["slappart0", "slappart9"] }))
+      yield* answer(Effect.succeed(state))
+      expect(yield* end).toMatchObject({ status: 1, message: expect.stringContaining("no partition slappart9") })
+      expect([told.length, yield* Queue.size(orders)]).toStrictEqual([1, 0])
+    }),
+  )
+
+  it.effect("about nothing is over at once", () =>
+    Effect.gen(function* () {
+      const { answer, start } = yield* making
+      const { end } = yield* start()
+      yield* answer(Effect.succeed(desiredState()))
+      expect(yield* end).toMatchObject({ status: 0 })
+    }),
+  )
+})
+
+describe("a master that", () => {
+  it.effect.each([
+    ["Unreachable", 3, "the master is away"],
+    ["NotReady", 3, "the master is away"],
+    ["Unauthorised", 3, "the master refuses this computer"],
+    ["InvalidAnswer", 1, "no usable answer"],
+    ["NotFound", 1, "no usable answer"],
+  ] as const)("is %s: status %d", ([reason, status, words]) =>
+    Effect.gen(function* () {
+      const { answer, orders, start } = yield* making
+      const { end } = yield* start()
+      yield* answer(Effect.fail(failure(reason)))
+      expect(yield* end).toMatchObject({ status, message: expect.stringContaining(words) })
+      expect(yield* Queue.size(orders)).toBe(0)
+    }),
+  )
+
+  it.effect("has a cold cache is asked again, four times in all", () =>
+    Effect.gen(function* () {
+      const { answer, questions, start } = yield* making
+      const { end } = yield* start()
+      for (let left = 3; left > 0; left--) {
+        yield* answer(Effect.fail(failure("Unavailable")))
+        yield* TestClock.adjust("2 seconds")
+        yield* settle
+      }
+      yield* answer(Effect.fail(failure("Unavailable")))
+      expect([(yield* end)?._tag, questions.inputs.length]).toStrictEqual(["Ended", 4])
+      const second = yield* start()
+      yield* answer(Effect.fail(failure("Unavailable")))
+      yield* TestClock.adjust("2 seconds")
+      yield* answer(Effect.succeed(desiredState()))
+      expect(yield* second.end).toMatchObject({ status: 0 })
+    }),
+  )
+})
+
+describe("two passes at once", () => {
+  it.effect("the second is told so; the first goes on without a reader, and then there is room", () =>
+    Effect.gen(function* () {
+      const { answer, orders, start } = yield* making
+      const first = yield* start()
+      yield* answer(Effect.succeed(state))
+      const order = yield* Queue.take(orders)
+      const second = yield* start()
+      expect(yield* second.end).toMatchObject({ status: 10, message: expect.stringContaining("under way") })
+      yield* Fiber.interrupt(first.reading)
+      expect(yield* (yield* start()).end).toMatchObject({ status: 10 })
+      yield* order.settle(done("slappart0"))
+      yield* order.settle(done("slappart1"))
+      yield* settle
+      const third = yield* start()
+      yield* answer(Effect.succeed(desiredState()))
+      expect(yield* third.end).toMatchObject({ status: 0 })
+    }),
+  )
+
+  it.effect("a defect ends a pass in words, and the next one begins", () =>
+    Effect.gen(function* () {
+      const { answer, start } = yield* making
+      const { end } = yield* start()
+      yield* answer(Effect.die(new Error("a bug")))
+      expect(yield* end).toMatchObject({ status: 1, message: expect.stringContaining("see its log") })
+      const second = yield* start()
+      yield* answer(Effect.succeed(desiredState()))
+      expect(yield* second.end).toMatchObject({ status: 0 })
+    }),
+  )
+})

@@ -1,0 +1,95 @@
+// The rules of passes as tables.
+import { describe, it } from "@effect/vitest"
+import { expect } from "vitest"
+import {
+  type PartitionRest,
+  partitionOutcome,
+  passEnd,
+  type PassOutcome,
+  type PassRequest,
+  selectSubjects,
+} from "../../src/domain/Pass.ts"
+import { desiredPartition, desiredState, slappart0, slappart1 } from "../support/facts.ts"
+
+const outcome = (result: PassOutcome["result"]): PassOutcome => ({
+  subject: "slappart0",
+  result,
+  state: "",
+  problem: undefined,
+})
+
+describe("the end of a pass", () => {
+  it.each([
+    [[], 0, undefined],
+    [["Done"], 0, undefined],
+    [["Done", "Failed", "Done"], 1, "1 of 3 failed"],
+    [["PromisesFailed", "Done"], 2, "promises of 1 of 2 failed"],
+    [["PromisesFailed", "Failed"], 1, "1 of 2 failed"],
+  ] as const)("%j: status %d", (results, status, message) => {
+    expect(passEnd(results.map(outcome))).toStrictEqual({ _tag: "Ended", status, message })
+  })
+})
+
+describe("a partition with nothing more to do", () => {
+  const rest: PartitionRest = { requested: "started", state: "started", error: undefined, waitingFor: undefined }
+  it.each([
+    ["is as it should be", {}, "Done", "started", undefined],
+    ["failed", { state: "failed", error: "why" }, "Failed", "failed", "why"],
+    ["waits for something", { waitingFor: "waits for it" }, "Failed", "started", "waits for it"],
+    [
+      "failed and waits for its next try: why it failed counts",
+      { state: "failed", error: "why", waitingFor: "a while" },
+      "Failed",
+      "failed",
+      "why",
+    ],
+    [
+      "is kept although it is to be removed",
+      { requested: "destroyed", state: "stopped", waitingFor: "it is retained" },
+      "Done",
+      "stopped, it is retained",
+      undefined,
+    ],
+    ["could not be removed", { requested: "destroyed", state: "failed", error: "why" }, "Failed", "failed", "why"],
+  ] as const)("%s", (_, changes, result, state, problem) => {
+    expect(partitionOutcome("slappart0", { ...rest, ...changes })).toStrictEqual({
+      subject: "slappart0",
+      result,
+      state,
+      problem,
+    })
+  })
+})
+
+describe("what an instance pass is about", () => {
+  const state = desiredState({ partitions: [desiredPartition(), desiredPartition({ id: slappart1 })] })
+  const request = (only: ReadonlyArray<string>): PassRequest => ({
+    _tag: "Instance",
+    only,
+    isForced: false,
+    stops: false,
+    isDebug: false,
+  })
+  it.each([
+    [[], [slappart0, slappart1], []],
+    [["slappart1"], [slappart1], []],
+    [["slappart1", "slappart1"], [slappart1], []],
+    [
+      ["slappart0", "slappart7", "", "slappart7"],
+      [slappart0],
+      [
+        "the master names no partition slappart7 for this computer; it names: slappart0, slappart1",
+        "the master names no partition  for this computer; it names: slappart0, slappart1",
+      ],
+    ],
+  ] as const)("%j", (only, ids, problems) => {
+    const selection = selectSubjects(request(only), state)
+    expect(selection.partitions.map(({ id }) => id)).toStrictEqual(ids)
+    expect(selection.problems).toStrictEqual(problems)
+  })
+
+  it("a computer without partitions knows none", () => {
+    const { problems } = selectSubjects(request(["slappart0"]), desiredState())
+    expect(problems).toStrictEqual(["the master names no partition slappart0 for this computer; it names: none"])
+  })
+})
