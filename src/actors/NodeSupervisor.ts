@@ -20,17 +20,18 @@ import { Containment } from "../process/containment/Containment.ts"
 import { Inheritances } from "../process/Inheritances.ts"
 import { Takeover } from "../process/takeover/Takeover.ts"
 import { StatusBoard } from "../report/StatusBoard.ts"
-import type { Actor } from "./Actor.ts"
 import type { PartitionOrder, PartitionWish } from "./partition/decide.ts"
 import { type PartitionActor, PartitionActors } from "./partition/PartitionActor.ts"
-import type { SoftwareWish } from "./software/decide.ts"
-import { SoftwareActors } from "./software/SoftwareActor.ts"
+import type { SoftwareOrder } from "./software/decide.ts"
+import { type SoftwareActor, SoftwareActors } from "./software/SoftwareActor.ts"
 
 interface KnownSoftware {
-  readonly actor: Actor<SoftwareWish>
+  readonly actor: SoftwareActor
   readonly scope: Scope.Closeable
   desired: DesiredSoftware
   isReady: boolean
+  /** The newest one of a pass. */
+  order: SoftwareOrder | undefined
 }
 
 interface KnownPartition {
@@ -119,6 +120,8 @@ class Registry {
   readonly #parts: Parts
   readonly #software = new Map<SoftwareUrl, KnownSoftware>()
   readonly #partitions = new Map<PartitionId, KnownPartition>()
+  /** What the master wants of partitions, to be looked at while the actors are told. */
+  #wanted: ReadonlyArray<DesiredPartition> = []
   #nudge = 0
   #standing: MasterStanding = "NotAsked"
 
@@ -134,6 +137,8 @@ class Registry {
 
   readonly apply = ({ nudge, standing, state }: Update): Effect.Effect<void> =>
     Effect.gen({ self: this }, function* () {
+      // First of all: releases that go are told who uses them.
+      this.#wanted = state.partitions
       const asked = nudge !== this.#nudge
       this.#nudge = nudge
       this.#standing = standing
@@ -181,13 +186,19 @@ class Registry {
       if (known === undefined) {
         const scope = yield* Scope.fork(this.#parts.softwareScope)
         const onReady = (isReady: boolean) => this.#ready(desired.url, isReady)
-        const actor = yield* Scope.provide(this.#parts.software.make({ url: desired.url, onReady }), scope)
-        known = { actor, scope, desired, isReady: false }
+        const users = Effect.sync(() => this.#usersOf(desired.url))
+        const actor = yield* Scope.provide(this.#parts.software.make({ url: desired.url, onReady, users }), scope)
+        known = { actor, scope, desired, isReady: false, order: undefined }
         this.#software.set(desired.url, known)
       }
       known.desired = desired
-      yield* known.actor.tell({ software: desired, nudge: this.#nudge })
+      yield* known.actor.tell({ software: desired, nudge: this.#nudge, order: known.order })
     })
+
+  /** Partitions that the master wants to have an instance of a release. */
+  #usersOf(url: SoftwareUrl): ReadonlyArray<PartitionId> {
+    return this.#wanted.filter((one) => one.software === url && one.requested !== "destroyed").map(({ id }) => id)
+  }
 
   readonly #tellPartition = (desired: DesiredPartition): Effect.Effect<void> =>
     Effect.gen({ self: this }, function* () {

@@ -4,6 +4,8 @@ import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Semaphore from "effect/Semaphore"
 import { NodeConfig, type NodeConfigShape } from "../config/NodeConfig.ts"
 import type { SoftwareUrl } from "../domain/ids.ts"
 import {
@@ -16,19 +18,27 @@ import {
   sizeOf,
 } from "../files/machine.ts"
 import { OwnedDirectory } from "../files/OwnedDirectory.ts"
-import { removeTree } from "../files/removeTree.ts"
+import { removeRemains, removeWhole } from "../files/removeTree.ts"
 import { Accounts } from "../process/Accounts.ts"
 import { Containment } from "../process/containment/Containment.ts"
 import { gitRevision } from "../process/gitRevision.ts"
 import { Spawner } from "../process/Spawner.ts"
 import { type BuildError, checkFreeSpace, toBuildError } from "./BuildError.ts"
 import { Buildout } from "./Buildout.ts"
-import { buildoutArguments, releaseProfile, revisionNote } from "./profile.ts"
+import { type BuildMode, buildoutArguments, releaseProfile, revisionNote } from "./profile.ts"
 
 /** A log that can be looked at while it is written. */
 export interface BuildProgress {
   /** The last line of output so far. */
   readonly lastLine: Effect.Effect<string>
+}
+
+/** What a garbage collection did. */
+export interface Collection {
+  /** Directories that are gone. */
+  readonly removed: ReadonlyArray<string>
+  /** Why others that should be are not. */
+  readonly failures: ReadonlyArray<BuildError>
 }
 
 const logFile = ".slapgrid-build.log"
@@ -44,11 +54,16 @@ export class SoftwareBuild extends Context.Service<
     /** Runs buildout, and `watch` beside it as long as it runs. */
     readonly build: (
       url: SoftwareUrl,
+      mode: BuildMode,
       watch: (progress: BuildProgress) => Effect.Effect<never>,
     ) => Effect.Effect<void, BuildError>
     /** Marks the release as finished: it is not built again. */
     readonly complete: (url: SoftwareUrl) => Effect.Effect<void, BuildError>
+    /** Takes that mark away. */
+    readonly reopen: (url: SoftwareUrl) => Effect.Effect<void, BuildError>
     readonly destroy: (url: SoftwareUrl) => Effect.Effect<void, BuildError>
+    /** Removes the directories of releases that are not `wanted`, which is asked anew for each. */
+    readonly collect: (wanted: () => ReadonlyArray<SoftwareUrl>) => Effect.Effect<Collection, BuildError>
   }
 >()("slapgrid/build/SoftwareBuild") {
   static readonly layer = Layer.effect(
@@ -60,14 +75,20 @@ export class SoftwareBuild extends Context.Service<
       const containment = yield* Containment
       const revisionOf = gitRevision(yield* Spawner, agentDirectory(config.instanceRoot))
 
-      const open = (url: SoftwareUrl) => OwnedDirectory.open(releaseDirectory(config.softwareRoot, url))
+      const pathOf = (url: SoftwareUrl) => releaseDirectory(config.softwareRoot, url)
+      const open = (url: SoftwareUrl) => OwnedDirectory.open(pathOf(url))
+      const turns = new Map<string, Semaphore.Semaphore>()
 
-      /** Ends what a build, a dead agent's too, has left running, and removes its cgroup. */
-      const endBuilds = (url: SoftwareUrl) =>
-        containment.endOwner(releaseDirectory(config.softwareRoot, url), {
-          except: new Set(),
-          ownUid: () => undefined,
+      /** A directory is built or removed by one at a time. */
+      const alone = <A, E>(path: string, work: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+        Effect.suspend(() => {
+          const turn = turns.get(path) ?? Semaphore.makeUnsafe(1)
+          turns.set(path, turn)
+          return turn.withPermit(work)
         })
+
+      /** Ends what a build, a dead agent's too, has left running in a directory, and removes its cgroup. */
+      const endBuilds = (path: string) => containment.endOwner(path, { except: new Set(), ownUid: () => undefined })
 
       const isCompleted = (url: SoftwareUrl) =>
         open(url).pipe(
@@ -93,8 +114,10 @@ export class SoftwareBuild extends Context.Service<
       })
 
       const build = Effect.fn("SoftwareBuild.build")(
-        function* (url: SoftwareUrl, watch: (progress: BuildProgress) => Effect.Effect<never>) {
-          yield* Effect.acquireRelease(endBuilds(url), () => endBuilds(url))
+        function* (url: SoftwareUrl, mode: BuildMode, watch: (progress: BuildProgress) => Effect.Effect<never>) {
+          const path = pathOf(url)
+          yield* Effect.acquireRelease(endBuilds(path), () => endBuilds(path))
+          yield* removeRemains(path)
           yield* checkFreeSpace(config.softwareRoot, config.softwareMinFreeSpace, "software_min_free_space")
           const { credentials, directory, home } = yield* prepare(url)
           const log = yield* directory.openLog(logFile, logLimit)
@@ -108,7 +131,7 @@ export class SoftwareBuild extends Context.Service<
             timeout: undefined,
             enclosure: containment.enclosure(directory.path, "build"),
           }
-          const options = buildoutArguments(directory.path, config.buildoutNetworkCache)
+          const options = buildoutArguments(path, config.buildoutNetworkCache, mode)
           if (!(yield* skipsBootstrap(directory))) {
             const text = yield* readTrusted(config.buildout)
             yield* buildout.run({
@@ -130,6 +153,7 @@ export class SoftwareBuild extends Context.Service<
         },
         Effect.scoped,
         Effect.mapError(toBuildError),
+        (build, url) => alone(pathOf(url), build),
       )
 
       const complete = Effect.fnUntraced(function* (url: SoftwareUrl) {
@@ -138,16 +162,62 @@ export class SoftwareBuild extends Context.Service<
         yield* directory.write(completedFile, now, { mode: 0o644, owner: directory.owner })
       }, Effect.mapError(toBuildError))
 
-      const destroy = (url: SoftwareUrl) =>
-        Effect.andThen(
-          endBuilds(url),
-          Effect.mapError(removeTree(releaseDirectory(config.softwareRoot, url)), toBuildError),
+      const reopen = (url: SoftwareUrl) =>
+        open(url).pipe(
+          Effect.flatMap((directory) => directory.remove(completedFile)),
+          Effect.catchIf(
+            (error) => error.reason === "NotFound",
+            () => Effect.void,
+          ),
+          Effect.mapError(toBuildError),
         )
 
-      return SoftwareBuild.of({ isCompleted, build, complete, destroy })
+      const remove = Effect.fnUntraced(function* (path: string) {
+        yield* endBuilds(path)
+        yield* removeWhole(path)
+      }, Effect.mapError(toBuildError))
+
+      const collect = Effect.fnUntraced(function* (wanted: () => ReadonlyArray<SoftwareUrl>) {
+        const root = yield* OwnedDirectory.open(config.softwareRoot)
+        const removed: Array<string> = []
+        const failures: Array<BuildError> = []
+        for (const name of releasesAmong(yield* root.names())) {
+          const path = `${root.path}/${name}`
+          const collectOne = Effect.suspend(() =>
+            wanted().some((url) => pathOf(url) === path) ? Effect.succeed(false) : removeGarbage(path),
+          )
+          const outcome = yield* Effect.result(alone(path, collectOne))
+          if (outcome._tag === "Failure") failures.push(outcome.failure)
+          else if (outcome.success) removed.push(path)
+        }
+        return { removed, failures }
+      }, Effect.mapError(toBuildError))
+
+      /** False when the directory is no release, nor the remains of one. */
+      const removeGarbage = Effect.fnUntraced(function* (path: string) {
+        const directory = yield* Effect.option(OwnedDirectory.open(path))
+        const isRelease = Option.isSome(directory) && (yield* directory.value.exists("buildout.cfg"))
+        if (isRelease) yield* remove(path)
+        else yield* removeRemains(path)
+        return isRelease
+      }, Effect.mapError(toBuildError))
+
+      return SoftwareBuild.of({
+        isCompleted,
+        build,
+        complete,
+        reopen,
+        destroy: (url) => alone(pathOf(url), remove(pathOf(url))),
+        collect,
+      })
     }),
   )
 }
+
+/** Names that releases can have, also those of which only remains are there. Pure. */
+export const releasesAmong = (names: ReadonlyArray<string>): ReadonlyArray<string> => [
+  ...new Set(names.flatMap((name) => /^([0-9a-f]{32})(?:\.removing)?$/.exec(name)?.[1] ?? [])),
+]
 
 const lastLineOf = (text: string): string =>
   text

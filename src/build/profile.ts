@@ -27,10 +27,19 @@ export const revisionNote = (profile: string, revision: string, now: string): st
   return last.includes(revision) ? undefined : `# ${now} git revision: ${revision}\n`
 }
 
+/** How an operator wants a release to be built. */
+export interface BuildMode {
+  /** Built again although it is complete, with newer versions where there are any: no `-N`. */
+  readonly isForced: boolean
+  /** buildout tells more of where it fails: `-D`. */
+  readonly isDebug: boolean
+}
+
 /** Options of bootstrap and of `bin/buildout` (after `-U`). */
 export const buildoutArguments = (
   directory: string,
   networkCache: ReadonlyArray<readonly [key: string, value: string]>,
+  { isDebug, isForced }: BuildMode,
 ): ReadonlyArray<string> => {
   const signsOrUploads = networkCache.some(([key]) =>
     ["signature-private-key-file", "upload-cache-url", "upload-dir-url"].includes(key),
@@ -40,7 +49,8 @@ export const buildoutArguments = (
     `buildout:directory=${directory}`,
     ...(signsOrUploads ? ["buildout:networkcache-section=networkcache"] : []),
     ...networkCache.map(([key, value]) => `networkcache:${key}=${value}`),
-    "-N",
+    ...(isForced ? [] : ["-N"]),
+    ...(isDebug ? ["-D"] : []),
     "-c",
     `${directory}/buildout.cfg`,
   ]

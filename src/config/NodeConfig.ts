@@ -31,6 +31,10 @@ export interface NodeConfigShape {
   readonly maximumPeriodicity: number
   /** Undefined: no limit. */
   readonly partitionTimeout: number | undefined
+  /** How many software releases are built at a time. */
+  readonly softwareConcurrency: number
+  /** How long the build of a software release may take. Undefined: no limit. */
+  readonly softwareTimeout: number | undefined
   readonly softwareMinFreeSpace: number
   readonly instanceMinFreeSpace: number
   /** Bytes that the log of a program may have; its backup may have as many. */

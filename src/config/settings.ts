@@ -42,6 +42,7 @@ const DAY = "86400"
 const FREE_SPACE = "1000M"
 const SYNC_INTERVAL = "60"
 const STOP_TIMEOUT = "60"
+const SOFTWARE_CONCURRENCY = "1"
 const SERVICE_LOG_MAX_SIZE = "100K"
 /** Logs are trimmed by blocks of the file system, and the last two stay. */
 const MIN_LOG_SIZE = 16 * 1024
@@ -60,6 +61,8 @@ const parseLogSize: Rule<number> = (text) =>
 
 /** Less would kill a partition's first program. */
 const MIN_MEMORY = 1024 * 1024
+/** More never help: each build takes all processors by itself. */
+const MAX_BUILDS = 100
 /** The kernel's own: PID_MAX_LIMIT. */
 const MAX_PROCESSES = 4_194_304
 
@@ -269,6 +272,8 @@ export const resolveSettings = (sources: Sources, surroundings: Surroundings): S
     stopTimeout: reader.valueOr("stop_timeout", parseSeconds(1), STOP_TIMEOUT),
     maximumPeriodicity: reader.valueOr("maximum_periodicity", parseSeconds(Number.NEGATIVE_INFINITY), DAY),
     partitionTimeout: reader.value("partition_timeout", parseSeconds(1), ["partition_timeout", "partition-timeout"]),
+    softwareConcurrency: reader.valueOr("software_concurrency", parseCount(1, MAX_BUILDS), SOFTWARE_CONCURRENCY),
+    softwareTimeout: reader.value("software_timeout", parseSeconds(1)),
     softwareMinFreeSpace: reader.valueOr("software_min_free_space", parseSize, FREE_SPACE),
     instanceMinFreeSpace: reader.valueOr("instance_min_free_space", parseSize, FREE_SPACE),
     serviceLogMaxSize: reader.valueOr("service_log_max_size", parseLogSize, SERVICE_LOG_MAX_SIZE),

@@ -36,6 +36,12 @@ export interface DesiredState {
   readonly rejected: ReadonlyArray<RejectedRecord>
 }
 
+/** Releases that the master names, be it for a partition only: those that garbage collection spares. */
+export const namedSoftware = ({ partitions, software }: DesiredState): ReadonlyArray<SoftwareUrl> => [
+  ...software.map(({ url }) => url),
+  ...partitions.flatMap(({ software }) => software ?? []),
+]
+
 /** A partition that serves nobody: its leftovers are cleaned up, nothing is reported. */
 export const isFree = (partition: DesiredPartition): boolean =>
   partition.requested === "destroyed" && partition.software === undefined

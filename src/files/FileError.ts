@@ -31,8 +31,23 @@ export const fromErrno = (operation: string, path: string, cause: unknown): File
     path,
     operation,
     reason: (code === undefined ? undefined : reasons[code]) ?? "Failed",
-    message: `cannot ${operation} ${path}: ${code ?? String(cause)}`,
+    message: `cannot ${operation} ${path}: ${code === undefined ? String(cause) : explained(code)}`,
   })
+}
+
+/** For people: those that an operator can do something about. */
+const explanations: Readonly<Record<string, string>> = {
+  EACCES: "permission denied",
+  EPERM: "not permitted",
+  ENOTDIR: "it is not a directory",
+  ENOSPC: "no space left",
+  EDQUOT: "the disk quota is used up",
+  EROFS: "the file system is read-only",
+}
+
+const explained = (code: string): string => {
+  const words = explanations[code]
+  return words === undefined ? code : `${code} (${words})`
 }
 
 export const unsafe = (operation: string, path: string, why: string): FileError =>

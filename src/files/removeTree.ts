@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as fs from "node:fs"
 import { randomBytes } from "node:crypto"
 import { at, withEntry } from "./at.ts"
+import { mountsIn } from "./mounts.ts"
 import { errnoOf, type FileError, fromErrno, unsafe } from "./FileError.ts"
 
 const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } = fs.constants
@@ -187,3 +188,30 @@ export const removeTree = (path: string): Effect.Effect<void, FileError> =>
       () => Effect.void,
     ),
   )
+
+/** What a tree is called while it goes. */
+const goingName = (path: string): string => `${path}.removing`
+
+/** Removes what `removeWhole` has left when it was interrupted, or its agent killed. */
+export const removeRemains = (path: string): Effect.Effect<void, FileError> => removeTree(goingName(path))
+
+/**
+ * Like `removeTree`, but whoever looks at `path` sees all of it or nothing, whenever the work is cut off: the tree is
+ * renamed first. With a mount in it nothing is touched.
+ */
+export const removeWhole = Effect.fnUntraced(function* (path: string) {
+  yield* removeRemains(path)
+  const isThere = yield* Effect.try({
+    try: () => {
+      const stats = fs.lstatSync(path, { throwIfNoEntry: false })
+      if (stats === undefined) return false
+      if (!stats.isDirectory()) throw unsafe("remove", path, "it is not a directory; remove it by hand")
+      const [mount] = mountsIn(path)
+      if (mount !== undefined) throw unsafe("remove", path, `something is mounted at ${mount}; unmount it first`)
+      fs.renameSync(path, goingName(path))
+      return true
+    },
+    catch: (cause) => fromErrno("remove", path, cause),
+  })
+  if (isThere) yield* removeRemains(path)
+})

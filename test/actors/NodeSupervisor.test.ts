@@ -63,6 +63,7 @@ const supervised = Effect.gen(function* () {
         return {
           tell: ({ nudge, software }: SoftwareWish) =>
             Effect.sync(() => void told.push(`${software.url} ${software.requested} ${nudge}`)),
+          outcome: () => Effect.never,
         }
       }),
   })
@@ -140,6 +141,7 @@ const supervised = Effect.gen(function* () {
   return {
     order,
     rests,
+    software,
     update,
     news,
     ready,
@@ -151,6 +153,17 @@ const supervised = Effect.gen(function* () {
     close: Scope.close(scope, Exit.void),
   }
 })
+
+it.effect("a release that goes is told who uses it", () =>
+  Effect.gen(function* () {
+    const { software, update } = yield* supervised
+    yield* update({
+      software: [desiredSoftware({ requested: "destroyed" })],
+      partitions: [desiredPartition(), desiredPartition({ id: slappart1, requested: "destroyed" })],
+    })
+    expect(yield* software.get(release)?.users ?? Effect.succeed([])).toStrictEqual([slappart0])
+  }),
+)
 
 const both = { software: [desiredSoftware()], partitions: [desiredPartition(), desiredPartition({ id: slappart1 })] }
 

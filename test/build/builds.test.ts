@@ -2,6 +2,7 @@
 import { describe, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as fs from "node:fs"
 import { expect } from "vitest"
@@ -10,6 +11,7 @@ import { Buildout, type BuildoutRequest } from "../../src/build/Buildout.ts"
 import { InstanceBuild } from "../../src/build/InstanceBuild.ts"
 import { SoftwareBuild } from "../../src/build/SoftwareBuild.ts"
 import { NodeConfig, type NodeConfigShape } from "../../src/config/NodeConfig.ts"
+import type { SoftwareUrl } from "../../src/domain/ids.ts"
 import { FileError } from "../../src/files/FileError.ts"
 import { inheritedEnvironment, releaseDirectory } from "../../src/files/machine.ts"
 import { OwnedDirectory } from "../../src/files/OwnedDirectory.ts"
@@ -23,6 +25,7 @@ import { nodeConfig, release, slappart0 } from "../support/facts.ts"
 import { openBelow, scratchDirectory, stranger } from "../support/scratch.ts"
 import { ScriptedSpawner } from "../support/ScriptedSpawner.ts"
 
+const ordinary = { isForced: false, isDebug: false }
 const failed = new BuildError({ reason: "Failed", message: "no such recipe" })
 
 const machine = Effect.fnUntraced(function* (changes: Partial<NodeConfigShape> = {}) {
@@ -50,7 +53,13 @@ const machine = Effect.fnUntraced(function* (changes: Partial<NodeConfigShape> =
     groupOf: () => undefined,
     adopted: () => sessionEnclosure,
     endOwner: (owner) =>
-      Effect.sync(() => void ends.push([owner, fs.existsSync(owner) ? fs.readdirSync(owner).sort() : []])),
+      Effect.sync(
+        () =>
+          void ends.push([
+            owner,
+            fs.statSync(owner, { throwIfNoEntry: false })?.isDirectory() ? fs.readdirSync(owner).sort() : [],
+          ]),
+      ),
   })
   const spawner = new ScriptedSpawner()
   const context = yield* Layer.build(
@@ -91,7 +100,7 @@ describe("a software release", () => {
     Effect.gen(function* () {
       const { buildouts, ends, path, software } = yield* machine()
       buildouts.reply = bootstrapping(path, failed)
-      yield* Effect.flip(software.build(release, () => Effect.never))
+      yield* Effect.flip(software.build(release, ordinary, () => Effect.never))
       expect(ends.map(([owner, entries]) => [owner, entries.length > 0])).toStrictEqual([
         [path, false],
         [path, true],
@@ -107,7 +116,7 @@ describe("a software release", () => {
       Effect.gen(function* () {
         const { buildouts, config, path, root, software } = yield* machine()
         buildouts.reply = bootstrapping(path)
-        yield* software.build(release, () => Effect.never)
+        yield* software.build(release, ordinary, () => Effect.never)
         const options = [
           `buildout:extends-cache=${path}/extends-cache`,
           `buildout:directory=${path}`,
@@ -149,12 +158,12 @@ describe("a software release", () => {
       const steps: Array<number> = []
       for (let round = 0; round < 4; round++) {
         const before = buildouts.inputs.length
-        expect(yield* Effect.flip(software.build(release, () => Effect.never))).toBe(failed)
+        expect(yield* Effect.flip(software.build(release, ordinary, () => Effect.never))).toBe(failed)
         steps.push(buildouts.inputs.length - before)
       }
       expect(steps).toStrictEqual([2, 1, 2, 1])
       buildouts.reply = bootstrapping(path)
-      yield* software.build(release, () => Effect.never)
+      yield* software.build(release, ordinary, () => Effect.never)
       expect(fs.existsSync(`${path}/bin/buildout-bootstrap-skipped`)).toBe(false)
     }),
   )
@@ -163,9 +172,9 @@ describe("a software release", () => {
     Effect.gen(function* () {
       const { buildouts, path, software } = yield* machine()
       buildouts.reply = bootstrapping(path)
-      yield* software.build(release, () => Effect.never)
+      yield* software.build(release, ordinary, () => Effect.never)
       fs.appendFileSync(`${path}/buildout.cfg`, "# edited\n")
-      yield* software.build(release, () => Effect.never)
+      yield* software.build(release, ordinary, () => Effect.never)
       expect(fs.readFileSync(`${path}/buildout.cfg`, "utf8")).toContain("# edited")
     }),
   )
@@ -182,7 +191,7 @@ describe("a software release", () => {
           yield* bootstrapping(path)(request)
         })
       for (let round = 0; round < 2; round++) {
-        yield* software.build(release, ({ lastLine }) =>
+        yield* software.build(release, ordinary, ({ lastLine }) =>
           Effect.forever(
             Effect.andThen(
               Effect.map(lastLine, (line) => seen.push(line)),
@@ -200,7 +209,7 @@ describe("a software release", () => {
       const { buildouts, path, software } = yield* machine()
       buildouts.reply = bootstrapping(path)
       expect(yield* software.isCompleted(release)).toBe(false)
-      yield* software.build(release, () => Effect.never)
+      yield* software.build(release, ordinary, () => Effect.never)
       expect(yield* software.isCompleted(release)).toBe(false)
       yield* software.complete(release)
       expect(yield* software.isCompleted(release)).toBe(true)
@@ -215,7 +224,7 @@ describe("a software release", () => {
       const { buildouts, path, root, software } = yield* machine()
       fs.mkdirSync(`${root}/victim`)
       fs.symlinkSync(`${root}/victim`, path)
-      const error = yield* Effect.flip(software.build(release, () => Effect.never))
+      const error = yield* Effect.flip(software.build(release, ordinary, () => Effect.never))
       expect([error.reason, buildouts.inputs, fs.readdirSync(`${root}/victim`)]).toStrictEqual(["Directory", [], []])
       expect((yield* Effect.flip(software.destroy(release))).reason).toBe("Directory")
     }),
@@ -224,12 +233,93 @@ describe("a software release", () => {
   it.effect("is not begun without space", () =>
     Effect.gen(function* () {
       const { buildouts, software } = yield* machine({ softwareMinFreeSpace: 1e18 })
-      const error = yield* Effect.flip(software.build(release, () => Effect.never))
+      const error = yield* Effect.flip(software.build(release, ordinary, () => Effect.never))
       expect([
         error.reason,
         error.message.endsWith("1000000000000 MB required (software_min_free_space)"),
       ]).toStrictEqual(["NoSpace", true])
       expect(buildouts.inputs).toStrictEqual([])
+    }),
+  )
+})
+
+describe("a release that goes", () => {
+  const built = Effect.fnUntraced(function* () {
+    const it = yield* machine()
+    it.buildouts.reply = bootstrapping(it.path)
+    yield* it.software.build(release, ordinary, () => Effect.never)
+    return it
+  })
+
+  it.effect("is not taken for complete while it is built again", () =>
+    Effect.gen(function* () {
+      const { software } = yield* built()
+      yield* software.complete(release)
+      yield* software.reopen(release)
+      expect(yield* software.isCompleted(release)).toBe(false)
+      yield* software.destroy(release)
+      yield* software.reopen(release)
+    }),
+  )
+
+  it.effect("takes with it what an earlier removal has left, as does a build", () =>
+    Effect.gen(function* () {
+      const { path, software } = yield* built()
+      for (const work of [software.build(release, ordinary, () => Effect.never), software.destroy(release)]) {
+        fs.mkdirSync(`${path}.removing/half`, { recursive: true })
+        yield* work
+        expect(fs.existsSync(`${path}.removing`)).toBe(false)
+      }
+    }),
+  )
+
+  it.effect("a file in its place is told, and left alone", () =>
+    Effect.gen(function* () {
+      const { buildouts, path, software } = yield* machine()
+      fs.writeFileSync(path, "somebody's")
+      const build = yield* Effect.flip(software.build(release, ordinary, () => Effect.never))
+      expect([build.reason, build.message]).toStrictEqual([
+        "Directory",
+        `cannot open directory ${path}: ENOTDIR (it is not a directory)`,
+      ])
+      const removal = yield* Effect.flip(software.destroy(release))
+      expect(removal.message).toBe(`refused to remove ${path}: it is not a directory; remove it by hand`)
+      expect([fs.readFileSync(path, "utf8"), buildouts.inputs]).toStrictEqual(["somebody's", []])
+    }),
+  )
+
+  it.effect("by garbage collection is a release that nobody wants, and nothing else", () =>
+    Effect.gen(function* () {
+      const { config, ends, path, software } = yield* built()
+      const at = (name: string) => `${config.softwareRoot}/${name}`
+      const [old, half, empty] = ["a", "b", "c"].map((digit) => digit.repeat(32)) as [string, string, string]
+      for (const name of [old, `${half}.removing`, empty, `${old}0`, "shared", old.toUpperCase()])
+        fs.mkdirSync(at(name))
+      for (const name of [old, `${old}0`, "shared", old.toUpperCase()]) fs.writeFileSync(at(`${name}/buildout.cfg`), "")
+      fs.writeFileSync(at("d".repeat(32)), "a file")
+      ends.length = 0
+      expect(yield* software.collect(() => [release])).toStrictEqual({ removed: [at(old)], failures: [] })
+      expect(ends.map(([owner]) => owner)).toStrictEqual([at(old)])
+      expect(fs.readdirSync(config.softwareRoot).sort()).toStrictEqual(
+        [empty, `${old}0`, "d".repeat(32), "shared", old.toUpperCase(), path.slice(path.lastIndexOf("/") + 1)].sort(),
+      )
+      expect((yield* software.collect(() => [])).removed).toStrictEqual([path])
+    }),
+  )
+
+  it.effect("waits for a build of it, and is asked for once more before it goes", () =>
+    Effect.gen(function* () {
+      const { buildouts, path, software } = yield* machine()
+      const wanted: Array<SoftwareUrl> = []
+      const building = yield* Effect.forkScoped(software.build(release, ordinary, () => Effect.never))
+      const bootstrap = yield* buildouts.next
+      const collecting = yield* Effect.forkScoped(software.collect(() => wanted))
+      yield* settle
+      wanted.push(release)
+      yield* bootstrap.answer(Effect.fail(failed))
+      yield* Effect.flip(Fiber.join(building))
+      expect(yield* Fiber.join(collecting)).toStrictEqual({ removed: [], failures: [] })
+      expect(fs.existsSync(path)).toBe(true)
     }),
   )
 })

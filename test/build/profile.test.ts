@@ -84,9 +84,18 @@ describe("buildoutArguments", () => {
   ] as ReadonlyArray<readonly [string, ReadonlyArray<readonly [string, string]>, ReadonlyArray<string>]>)(
     "%s",
     (_, networkCache, words) => {
-      expect(buildoutArguments("/r", networkCache)).toStrictEqual(words)
+      expect(buildoutArguments("/r", networkCache, { isForced: false, isDebug: false })).toStrictEqual(words)
     },
   )
+})
+
+it.each([
+  ["as usual", false, false, ["-N"]],
+  ["forced", true, false, []],
+  ["to be looked at", false, true, ["-N", "-D"]],
+  ["forced and to be looked at", true, true, ["-D"]],
+] as const)("buildoutArguments %s", (_, isForced, isDebug, words) => {
+  expect(buildoutArguments("/r", [], { isForced, isDebug }).slice(2, -2)).toStrictEqual(words)
 })
 
 describe("instanceProfile", () => {

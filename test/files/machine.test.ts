@@ -88,13 +88,14 @@ describe("fromErrno", () => {
     ["ENOENT", "NotFound"],
     ["ELOOP", "Unsafe"],
     ["ENXIO", "Unsafe"],
-    ["ENOTDIR", "Unsafe"],
-    ["ENOSPC", "NoSpace"],
-    ["EDQUOT", "NoSpace"],
-    ["EACCES", "Failed"],
-  ])("%s is %s", (code, reason) => {
+    ["ENOTDIR", "Unsafe", " (it is not a directory)"],
+    ["ENOSPC", "NoSpace", " (no space left)"],
+    ["EDQUOT", "NoSpace", " (the disk quota is used up)"],
+    ["EACCES", "Failed", " (permission denied)"],
+    ["EROFS", "Failed", " (the file system is read-only)"],
+  ] as ReadonlyArray<readonly [string, string, string?]>)("%s is %s", (code, reason, words = "") => {
     const cause = Object.assign(new Error("x"), { code })
-    expect(fromErrno("read", "/x", cause)).toMatchObject({ reason, message: `cannot read /x: ${code}` })
+    expect(fromErrno("read", "/x", cause)).toMatchObject({ reason, message: `cannot read /x: ${code}${words}` })
     expect(errnoOf(cause)).toBe(code)
   })
 

@@ -6,7 +6,8 @@ import { spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
 import * as fs from "node:fs"
 import { expect } from "vitest"
-import { removeContents, removeTree } from "../../src/files/removeTree.ts"
+import { mountsIn } from "../../src/files/mounts.ts"
+import { removeContents, removeRemains, removeTree, removeWhole } from "../../src/files/removeTree.ts"
 import { inCi, isRoot, openBelow, scratchDirectory, stranger } from "../support/scratch.ts"
 
 const tree = Effect.gen(function* () {
@@ -184,7 +185,7 @@ describe("permissions", () => {
       fs.writeFileSync(`${path}/roots/file`, "x")
       fs.chownSync(path, stranger.uid, stranger.gid)
       expect(removeAs(stranger.uid, stranger.gid, path)).toMatch(
-        new RegExp(`^cannot remove ${root}/tree/roots(/file)?: EACCES$`),
+        new RegExp(`^cannot remove ${root}/tree/roots(/file)?: EACCES \\(permission denied\\)$`),
       )
       yield* removeTree(path)
       expect(fs.existsSync(path)).toBe(false)
@@ -203,10 +204,7 @@ const mounted = (root: string, args: ReadonlyArray<string>, target: string) =>
     // Not by its name: what holds it can have been moved.
     () =>
       Effect.sync(() => {
-        for (const line of fs.readFileSync("/proc/self/mountinfo", "utf8").split("\n")) {
-          const place = line.split(" ")[4]
-          if (place?.startsWith(`${root}/`)) spawnSync("umount", [place])
-        }
+        for (const place of mountsIn(root)) spawnSync("umount", [place])
       }),
   )
 
@@ -234,12 +232,65 @@ describe.runIf(inCi || canMount)("mounts", () => {
     }),
   )
 
+  it.effect.each(["", "/a b\\/ü"])(
+    "a tree that goes as a whole keeps everything when something is mounted at '%s' in it",
+    (place) =>
+      Effect.gen(function* () {
+        const { path, root } = yield* tree
+        fs.writeFileSync(`${path}/first`, "")
+        yield* mounted(root, ["-t", "tmpfs", "none"], `${path}${place}`)
+        fs.writeFileSync(`${path}${place}/precious`, "")
+        expect((yield* Effect.flip(removeWhole(path))).message).toBe(
+          `refused to remove ${path}: something is mounted at ${path}${place}; unmount it first`,
+        )
+        expect(fs.existsSync(`${path}${place}/precious`)).toBe(true)
+        if (place !== "") expect(fs.existsSync(`${path}/first`)).toBe(true)
+      }),
+  )
+
   it.effect("also deep below", () =>
     Effect.gen(function* () {
       const { path, precious, root } = yield* tree
       yield* mounted(root, ["--bind", `${root}/outside`], `${path}${"/d".repeat(70)}`)
       expect((yield* Effect.flip(removeTree(path))).message).toContain("something is mounted there")
       expect([fs.existsSync(precious), openBelow(root)]).toStrictEqual([true, []])
+    }),
+  )
+})
+
+describe("a tree that goes as a whole", () => {
+  it.effect("is not there any more from the first moment on, and what is left when it is interrupted goes later", () =>
+    Effect.gen(function* () {
+      const { path, root } = yield* tree
+      for (let count = 0; count < 2000; count++) fs.writeFileSync(`${path}/${count}`, "")
+      const removing = yield* Effect.forkChild(removeWhole(path))
+      while (fs.existsSync(path)) yield* Effect.yieldNow
+      yield* Fiber.interrupt(removing)
+      expect(fs.readdirSync(`${path}.removing`).length).toBeGreaterThan(0)
+      fs.mkdirSync(path)
+      fs.writeFileSync(`${path}/new`, "")
+      yield* removeRemains(path)
+      expect([fs.readdirSync(path), fs.existsSync(`${path}.removing`), openBelow(root)]).toStrictEqual([
+        ["new"],
+        false,
+        [],
+      ])
+      yield* removeWhole(path)
+      yield* removeWhole(path)
+      expect(fs.readdirSync(root)).toStrictEqual(["outside"])
+    }),
+  )
+
+  it.effect.each(["a link", "a file"])("is no tree when %s has its name", (what) =>
+    Effect.gen(function* () {
+      const { path, precious, root } = yield* tree
+      fs.rmdirSync(path)
+      if (what === "a link") fs.symlinkSync(`${root}/outside`, path)
+      else fs.writeFileSync(path, "")
+      expect((yield* Effect.flip(removeWhole(path))).message).toBe(
+        `refused to remove ${path}: it is not a directory; remove it by hand`,
+      )
+      expect([fs.existsSync(path), fs.existsSync(precious)]).toStrictEqual([true, true])
     }),
   )
 })

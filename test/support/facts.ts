@@ -30,6 +30,8 @@ export const nodeConfig = (changes: Partial<NodeConfigShape> = {}): NodeConfigSh
   stopTimeout: 10_000,
   maximumPeriodicity: 86_400_000,
   partitionTimeout: undefined,
+  softwareConcurrency: 1,
+  softwareTimeout: undefined,
   softwareMinFreeSpace: 0,
   instanceMinFreeSpace: 0,
   serviceLogMaxSize: 100 * 1024,

@@ -9,24 +9,53 @@ import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import type { BuildError } from "../../build/BuildError.ts"
+import type { BuildMode } from "../../build/profile.ts"
 import { type BuildProgress, SoftwareBuild } from "../../build/SoftwareBuild.ts"
-import type { SoftwareUrl } from "../../domain/ids.ts"
+import { NodeConfig } from "../../config/NodeConfig.ts"
+import type { SoftwareRequestedState } from "../../domain/DesiredState.ts"
+import type { PartitionId, SoftwareUrl } from "../../domain/ids.ts"
 import type { SoftwareStatus } from "../../domain/NodeStatus.ts"
 import { Outbox } from "../../report/Outbox.ts"
 import { StatusBoard } from "../../report/StatusBoard.ts"
 import { type Actor, type Mailbox, makeActor, nextWish } from "../Actor.ts"
+import { Outcomes } from "../Outcomes.ts"
 import { retryDelay } from "../retry.ts"
-import { decide, initialMemory, type SoftwareMemory, type SoftwareWish } from "./decide.ts"
+import {
+  decide,
+  failed,
+  forgotten,
+  initialMemory,
+  orderOf,
+  type SoftwareMemory,
+  type SoftwareWish,
+  succeeded,
+} from "./decide.ts"
 
 export interface SoftwareOptions {
   readonly url: SoftwareUrl
   /** Called when instances can use the release, and when they no longer can. */
   readonly onReady: (isReady: boolean) => Effect.Effect<void>
+  /** The partitions that have an instance of the release. */
+  readonly users: Effect.Effect<ReadonlyArray<PartitionId>>
+}
+
+/** What became of a release under an order. */
+export interface SoftwareOutcome {
+  readonly url: SoftwareUrl
+  /** What the master wanted; undefined when it no longer names the release. */
+  readonly requested: SoftwareRequestedState | undefined
+  /** Why the release is not as it is wanted; undefined when it is. */
+  readonly error: string | undefined
+}
+
+export interface SoftwareActor extends Actor<SoftwareWish> {
+  /** Waits until a wish with that order, or a newer one, was followed or has failed. */
+  readonly outcome: (order: number) => Effect.Effect<SoftwareOutcome>
 }
 
 export class SoftwareActors extends Context.Service<
   SoftwareActors,
-  { readonly make: (options: SoftwareOptions) => Effect.Effect<Actor<SoftwareWish>, never, Scope.Scope> }
+  { readonly make: (options: SoftwareOptions) => Effect.Effect<SoftwareActor, never, Scope.Scope> }
 >()("slapgrid/actors/software/SoftwareActors") {
   static readonly layer = Layer.effect(
     SoftwareActors,
@@ -35,12 +64,19 @@ export class SoftwareActors extends Context.Service<
         builder: yield* SoftwareBuild,
         board: yield* StatusBoard,
         outbox: yield* Outbox,
-        turn: yield* Semaphore.make(1),
+        turn: yield* Semaphore.make((yield* NodeConfig).softwareConcurrency),
       }
       const make = Effect.fnUntraced(function* (options: SoftwareOptions) {
+        const { url } = options
         const completion = yield* FiberHandle.make<void>()
-        const work = new SoftwareWork(options, services, completion)
-        return yield* makeActor(`software ${options.url}`, work.follow)
+        const outcomes = new Outcomes<SoftwareOutcome>()
+        // Whoever waits then would wait for ever.
+        yield* Effect.addFinalizer(() =>
+          outcomes.put(Number.POSITIVE_INFINITY, { url, requested: undefined, error: undefined }),
+        )
+        const work = new SoftwareWork(options, services, completion, outcomes)
+        const actor = yield* makeActor(`software ${url}`, work.follow)
+        return { ...actor, outcome: outcomes.of }
       })
       return SoftwareActors.of({ make })
     }),
@@ -51,7 +87,7 @@ interface Services {
   readonly builder: SoftwareBuild["Service"]
   readonly board: StatusBoard["Service"]
   readonly outbox: Outbox["Service"]
-  /** A build takes all of a machine: one at a time. */
+  /** A build takes all of a machine: `software_concurrency` says how many at a time. */
   readonly turn: Semaphore.Semaphore
 }
 
@@ -64,29 +100,40 @@ class SoftwareWork {
   readonly #services: Services
   /** The fiber that waits for the master to know of a finished build. */
   readonly #completion: FiberHandle.FiberHandle<void>
+  readonly #outcomes: Outcomes<SoftwareOutcome>
+  readonly #users: SoftwareOptions["users"]
+  /** Also for a successor of a body that crashed: an order is not carried out twice. */
+  #memory = initialMemory
 
-  constructor(options: SoftwareOptions, services: Services, completion: FiberHandle.FiberHandle<void>) {
+  constructor(
+    options: SoftwareOptions,
+    services: Services,
+    completion: FiberHandle.FiberHandle<void>,
+    outcomes: Outcomes<SoftwareOutcome>,
+  ) {
     this.#url = options.url
     this.#onReady = options.onReady
+    this.#users = options.users
     this.#services = services
     this.#completion = completion
+    this.#outcomes = outcomes
   }
 
   /** The actor's body: decide, do, remember. */
   readonly follow = (mailbox: Mailbox<SoftwareWish>): Effect.Effect<never> =>
     Effect.gen({ self: this }, function* () {
       let wish = yield* mailbox.take
-      let memory = initialMemory
+      this.#memory = forgotten(this.#memory)
       while (true) {
-        const decision = decide(wish, memory, yield* Clock.currentTimeMillis)
+        const decision = decide(wish, this.#memory, yield* Clock.currentTimeMillis)
         if (decision._tag === "Wait") {
+          yield* this.#answer(wish)
           wish = yield* nextWish(mailbox, wish, decision.until)
           continue
         }
         const { requested } = wish.software
-        const work = decision._tag === "Build" ? this.#build(wish) : this.#destroy(wish)
         const outcome = yield* Effect.raceFirst(
-          Effect.result(work),
+          Effect.result(decision._tag === "Build" ? this.#build(wish, decision.mode) : this.#destroy(wish)),
           Effect.as(
             mailbox.waitFor((newer) => newer.software.requested !== requested),
             undefined,
@@ -95,11 +142,21 @@ class SoftwareWork {
         if (outcome === undefined) {
           yield* Effect.logInfo(`the work on ${this.#url} is cancelled: the master wants something else`)
           wish = yield* mailbox.take
-          memory = initialMemory
-        } else if (outcome._tag === "Failure") memory = yield* this.#fail(wish, memory, outcome.failure)
-        else memory = { ...initialMemory, settled: requested }
+          this.#memory = forgotten(this.#memory)
+        } else if (outcome._tag === "Failure") this.#memory = yield* this.#fail(wish, outcome.failure)
+        else this.#memory = succeeded(wish)
       }
     })
+
+  #answer(wish: SoftwareWish): Effect.Effect<void> {
+    const { requested } = wish.software
+    const { error, failed } = this.#memory
+    return this.#outcomes.put(orderOf(wish), {
+      url: this.#url,
+      requested,
+      error: failed === requested ? error : undefined,
+    })
+  }
 
   #show(wish: SoftwareWish, state: SoftwareStatus["state"], extra: Partial<SoftwareStatus> = {}): Effect.Effect<void> {
     const { requested } = wish.software
@@ -116,13 +173,14 @@ class SoftwareWork {
     )
   }
 
-  #build(wish: SoftwareWish): Effect.Effect<void, BuildError> {
+  #build(wish: SoftwareWish, mode: BuildMode): Effect.Effect<void, BuildError> {
     const { builder, outbox, turn } = this.#services
     const url = this.#url
     return Effect.gen({ self: this }, function* () {
+      if (mode.isForced) yield* this.#reopen
       if (!(yield* builder.isCompleted(url))) {
         yield* this.#show(wish, "waiting")
-        yield* turn.withPermit(this.#buildNow(wish))
+        yield* turn.withPermit(this.#buildNow(wish, mode))
         yield* Effect.logInfo(`${url} is built`)
         // Marked as completed only once the master knows: a crash in between repeats build and report.
         yield* outbox.deliver({ _tag: "Software", url, state: "available" }).pipe(
@@ -136,7 +194,15 @@ class SoftwareWork {
     })
   }
 
-  #buildNow(wish: SoftwareWish): Effect.Effect<void, BuildError> {
+  /** No instance is installed from a release that changes, and one whose new build fails is not taken for complete. */
+  get #reopen(): Effect.Effect<void, BuildError> {
+    return FiberHandle.clear(this.#completion).pipe(
+      Effect.andThen(this.#onReady(false)),
+      Effect.andThen(this.#services.builder.reopen(this.#url)),
+    )
+  }
+
+  #buildNow(wish: SoftwareWish, mode: BuildMode): Effect.Effect<void, BuildError> {
     const { builder, outbox } = this.#services
     return Effect.gen({ self: this }, function* () {
       yield* Effect.logInfo(`building ${this.#url}`)
@@ -149,7 +215,7 @@ class SoftwareWork {
           Effect.delay(progressInterval),
           Effect.forever,
         )
-      yield* builder.build(this.#url, showProgress)
+      yield* builder.build(this.#url, mode, showProgress)
     })
   }
 
@@ -159,6 +225,7 @@ class SoftwareWork {
       yield* FiberHandle.clear(this.#completion)
       yield* this.#show(wish, "destroying")
       yield* this.#onReady(false)
+      yield* Effect.flatMap(this.#users, (users) => this.#warn(users))
       yield* builder.destroy(this.#url)
       yield* Effect.logInfo(`${this.#url} is removed`)
       yield* this.#show(wish, "destroyed")
@@ -166,16 +233,22 @@ class SoftwareWork {
     })
   }
 
-  #fail(wish: SoftwareWish, memory: SoftwareMemory, error: BuildError): Effect.Effect<SoftwareMemory> {
+  #warn(users: ReadonlyArray<PartitionId>): Effect.Effect<void> {
+    return users.length === 0
+      ? Effect.void
+      : Effect.logWarning(`${this.#url} is removed as the master wants, although ${users.join(", ")} has it`)
+  }
+
+  #fail(wish: SoftwareWish, error: BuildError): Effect.Effect<SoftwareMemory> {
     const { requested } = wish.software
     return Effect.gen({ self: this }, function* () {
-      const failures = memory.failed === requested ? memory.failures + 1 : 1
+      const failures = this.#memory.failed === requested ? this.#memory.failures + 1 : 1
       const delay = retryDelay(failures) * (0.75 + (yield* Random.next) / 2)
       yield* Effect.logError(`${error.message}\n${this.#url} is tried again in ${Math.round(delay / 1000)} s`)
       yield* this.#show(wish, "failed", { error: error.message })
       yield* this.#services.outbox.offer({ _tag: "Software", url: this.#url, state: "error", log: error.message })
       const retryAt = (yield* Clock.currentTimeMillis) + delay
-      return { settled: undefined, failures, retryAt, nudge: wish.nudge, failed: requested }
+      return failed(wish, this.#memory, { error: error.message, failures, retryAt })
     })
   }
 }

@@ -3,11 +3,14 @@ import { describe, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import { expect } from "vitest"
+import type { SoftwareOrder } from "../../../src/actors/software/decide.ts"
 import { SoftwareActors } from "../../../src/actors/software/SoftwareActor.ts"
+import type { BuildMode } from "../../../src/build/profile.ts"
 import { BuildError } from "../../../src/build/BuildError.ts"
 import { type BuildProgress, SoftwareBuild } from "../../../src/build/SoftwareBuild.ts"
 import type { SoftwareRequestedState } from "../../../src/domain/DesiredState.ts"
@@ -22,7 +25,11 @@ const broken = new BuildError({ reason: "Failed", message: "buildout failed:\nno
 class ScriptedBuild {
   readonly completed = new Set<SoftwareUrl>()
   readonly builds = new Calls<
-    { readonly url: SoftwareUrl; readonly watch: (progress: BuildProgress) => Effect.Effect<never> },
+    {
+      readonly url: SoftwareUrl
+      readonly mode: BuildMode
+      readonly watch: (progress: BuildProgress) => Effect.Effect<never>
+    },
     void,
     BuildError
   >()
@@ -33,7 +40,9 @@ class ScriptedBuild {
       SoftwareBuild,
       SoftwareBuild.of({
         isCompleted: (url) => Effect.sync(() => this.completed.has(url)),
-        build: (url, watch) => this.builds.call({ url, watch }),
+        build: (url, mode, watch) => this.builds.call({ url, mode, watch }),
+        reopen: (url) => Effect.sync(() => void this.completed.delete(url)),
+        collect: () => Effect.succeed({ removed: [], failures: [] }),
         complete: (url) => Effect.sync(() => void this.completed.add(url)),
         destroy: this.removals.call,
       }),
@@ -52,13 +61,13 @@ const running = Effect.fnUntraced(function* (url = release) {
   const ready: Array<boolean> = []
   const scope = yield* Scope.make()
   const actor = yield* Scope.provide(
-    actors.make({ url, onReady: (isReady) => Effect.sync(() => void ready.push(isReady)) }),
+    actors.make({ url, onReady: (isReady) => Effect.sync(() => void ready.push(isReady)), users: Effect.succeed([]) }),
     scope,
   )
-  const wants = (requested: SoftwareRequestedState, nudge = 0) =>
-    Effect.andThen(actor.tell({ software: desiredSoftware({ url, requested }), nudge }), settle)
+  const wants = (requested: SoftwareRequestedState, nudge = 0, order?: SoftwareOrder) =>
+    Effect.andThen(actor.tell({ software: desiredSoftware({ url, requested }), nudge, order }), settle)
   const status = Effect.map(board.get, ({ software }) => software.find((one) => one.url === url))
-  return { actors, board, build, client, ready, wants, status, close: Scope.close(scope, Exit.void) }
+  return { actor, actors, board, build, client, ready, wants, status, close: Scope.close(scope, Exit.void) }
 })
 
 describe("available", () => {
@@ -233,14 +242,114 @@ describe("another wish", () => {
   )
 })
 
+describe("an order", () => {
+  const ordinary = (id: number): SoftwareOrder => ({ id, isForced: false, isDebug: false })
+  const forced = (id: number): SoftwareOrder => ({ id, isForced: true, isDebug: true })
+
+  it.effect("about what is built already is answered at once", () =>
+    Effect.gen(function* () {
+      const { actor, build, wants } = yield* running()
+      build.completed.add(release)
+      yield* wants("available", 0, ordinary(1))
+      expect(yield* actor.outcome(1)).toStrictEqual({ url: release, requested: "available", error: undefined })
+      expect(build.builds.inputs).toStrictEqual([])
+    }),
+  )
+
+  it.effect("is answered when the work ends, and not before", () =>
+    Effect.gen(function* () {
+      const { actor, build, wants } = yield* running()
+      yield* wants("available", 0, ordinary(1))
+      const answer = yield* Effect.forkScoped(actor.outcome(1))
+      const { answer: end } = yield* build.builds.next
+      yield* settle
+      expect(answer.pollUnsafe()).toBeUndefined()
+      yield* end(Effect.fail(broken))
+      expect(yield* Fiber.join(answer)).toStrictEqual({ url: release, requested: "available", error: broken.message })
+    }),
+  )
+
+  it.effect("has failed work tried again at once, each order once", () =>
+    Effect.gen(function* () {
+      const { actor, build, wants } = yield* running()
+      yield* wants("available")
+      yield* (yield* build.builds.next).answer(Effect.fail(broken))
+      yield* settle
+      for (const id of [1, 2]) {
+        yield* wants("available", 0, ordinary(id))
+        yield* (yield* build.builds.next).answer(Effect.fail(broken))
+        expect((yield* actor.outcome(id)).error).toBe(broken.message)
+        yield* wants("available", 0, ordinary(id))
+        expect(build.builds.untaken).toBe(0)
+      }
+    }),
+  )
+
+  it.effect("that forces builds what is built, no instance uses it meanwhile, and a failure leaves it unbuilt", () =>
+    Effect.gen(function* () {
+      const { actor, build, ready, wants } = yield* running()
+      build.completed.add(release)
+      yield* wants("available")
+      yield* wants("available", 0, forced(1))
+      const first = yield* build.builds.next
+      expect(first.input.mode).toStrictEqual({ isForced: true, isDebug: true })
+      expect([ready, build.completed.size]).toStrictEqual([[true, false], 0])
+      yield* first.answer(Effect.fail(broken))
+      expect((yield* actor.outcome(1)).error).toBe(broken.message)
+      yield* TestClock.adjust("10 seconds")
+      const second = yield* build.builds.next
+      expect(second.input.mode.isForced).toBe(true)
+      yield* second.answer(Effect.void)
+      yield* settle
+      expect([ready, build.completed.size]).toStrictEqual([[true, false, false, true], 1])
+      expect((yield* actor.outcome(1)).error).toBeUndefined()
+      yield* wants("available", 3, forced(1))
+      expect(build.builds.untaken).toBe(0)
+    }),
+  )
+
+  it.effect("that forces does not use a build that began before it", () =>
+    Effect.gen(function* () {
+      const { build, wants } = yield* running()
+      yield* wants("available")
+      const first = yield* build.builds.next
+      yield* wants("available", 0, forced(1))
+      yield* first.answer(Effect.void)
+      expect((yield* build.builds.next).input.mode.isForced).toBe(true)
+    }),
+  )
+
+  it.effect("forces nothing that is to go", () =>
+    Effect.gen(function* () {
+      const { actor, build, wants } = yield* running()
+      yield* wants("destroyed", 0, forced(1))
+      yield* (yield* build.removals.next).answer(Effect.void)
+      expect(yield* actor.outcome(1)).toStrictEqual({ url: release, requested: "destroyed", error: undefined })
+      yield* wants("available", 0, forced(1))
+      expect((yield* build.builds.next).input.mode.isForced).toBe(false)
+    }),
+  )
+
+  it.effect("is answered when nobody wants anything any more", () =>
+    Effect.gen(function* () {
+      const { actor, build, close, wants } = yield* running()
+      yield* wants("available", 0, ordinary(1))
+      const answer = yield* Effect.forkScoped(actor.outcome(1))
+      yield* build.builds.next
+      yield* close
+      expect(yield* Fiber.join(answer)).toStrictEqual({ url: release, requested: undefined, error: undefined })
+    }),
+  )
+})
+
 describe("releases among each other", () => {
   it.effect("one is built at a time; a failure lets the next begin", () =>
     Effect.gen(function* () {
       const { actors, board, build, wants } = yield* running()
       const other = softwareUrl("/other.cfg")
-      const second = yield* actors.make({ url: other, onReady: () => Effect.void })
+      const second = yield* actors.make({ url: other, onReady: () => Effect.void, users: Effect.succeed([]) })
       yield* wants("available")
-      yield* second.tell({ software: desiredSoftware({ url: other }), nudge: 0 })
+      yield* second.tell({ software: desiredSoftware({ url: other }), nudge: 0, order: undefined })
       yield* settle
       expect((yield* board.get).software.map(({ state }) => state)).toStrictEqual(["waiting", "building"])
       const first = yield* build.builds.next
@@ -255,11 +364,15 @@ describe("releases among each other", () => {
     Effect.gen(function* () {
       const { actors, build, client, wants } = yield* running()
       const other = softwareUrl("/other.cfg")
-      const second = yield* actors.make({ url: other, onReady: () => Effect.void })
+      const second = yield* actors.make({ url: other, onReady: () => Effect.void, users: Effect.succeed([]) })
       yield* wants("available")
-      yield* second.tell({ software: desiredSoftware({ url: other }), nudge: 0 })
+      yield* second.tell({ software: desiredSoftware({ url: other }), nudge: 0, order: undefined })
       yield* settle
-      yield* second.tell({ software: desiredSoftware({ url: other, requested: "destroyed" }), nudge: 0 })
+      yield* second.tell({
+        software: desiredSoftware({ url: other, requested: "destroyed" }),
+        nudge: 0,
+        order: undefined,
+      })
       expect((yield* build.removals.next).input).toBe(other)
       expect(client.told).toStrictEqual(["building"])
     }),
