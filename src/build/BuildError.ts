@@ -3,7 +3,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { FileError } from "../files/FileError.ts"
-import { freeSpace } from "../files/machine.ts"
+import { freeSpace, readEnd } from "../files/machine.ts"
 import type { PrivilegeError } from "../process/privileges.ts"
 import type { CommandError } from "../process/Spawner.ts"
 
@@ -33,6 +33,16 @@ export const toBuildError = (error: BuildError | FileError | PrivilegeError | Co
       return new BuildError({ reason: "Failed", message: error.message })
   }
 }
+
+/** How much of a log's end goes into an error report, in bytes. */
+export const reportedLog = 60_000
+
+/** The error of work that was ended from outside, after the end of what it had written since `start`. */
+export const withOutput = Effect.fnUntraced(function* (error: BuildError | FileError, log: number, start: number) {
+  const { message, reason } = toBuildError(error)
+  const output = (yield* readEnd(log, start, reportedLog)).trimEnd()
+  return yield* new BuildError({ reason, message: output === "" ? message : `${output}\n${message}` })
+})
 
 const megabytes = (bytes: number): string => `${Math.floor(bytes / 1_000_000)} MB`
 

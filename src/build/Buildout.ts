@@ -6,7 +6,7 @@ import { inheritedEnvironment, readEnd, sizeOf } from "../files/machine.ts"
 import type { Credentials } from "../process/privileges.ts"
 import type { Enclosure } from "../process/containment/Containment.ts"
 import { type CommandError, Spawner } from "../process/Spawner.ts"
-import { BuildError } from "./BuildError.ts"
+import { BuildError, reportedLog } from "./BuildError.ts"
 import { buildEnvironment, buildUmask } from "./environment.ts"
 import { invocation } from "./launcher.ts"
 
@@ -54,9 +54,6 @@ export class Buildout extends Context.Service<
     }),
   )
 }
-
-/** How much of a log's end goes into an error report, in bytes. */
-const reportedLog = 60_000
 
 /** The cause last: the output's end when buildout itself failed, else what was done to it. */
 const explain = (request: BuildoutRequest, error: CommandError, output: string): string => {

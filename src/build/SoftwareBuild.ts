@@ -6,13 +6,13 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Semaphore from "effect/Semaphore"
-import { NodeConfig, type NodeConfigShape } from "../config/NodeConfig.ts"
+import { NodeConfig } from "../config/NodeConfig.ts"
 import type { SoftwareUrl } from "../domain/ids.ts"
 import {
   agentDirectory,
+  followText,
   makeOwnedDirectory,
   ownerOf,
-  readEnd,
   readTrusted,
   releaseDirectory,
   sizeOf,
@@ -22,16 +22,15 @@ import { removeRemains, removeWhole } from "../files/removeTree.ts"
 import { Accounts } from "../process/Accounts.ts"
 import { Containment } from "../process/containment/Containment.ts"
 import { gitRevision } from "../process/gitRevision.ts"
+import type { Credentials } from "../process/privileges.ts"
 import { Spawner } from "../process/Spawner.ts"
-import { type BuildError, checkFreeSpace, toBuildError } from "./BuildError.ts"
+import { LogKeepers } from "../process/logs/LogKeeper.ts"
+import { type BuildError, toBuildError, withOutput } from "./BuildError.ts"
+import { checkSpace, overLimits } from "./buildLimits.ts"
 import { Buildout } from "./Buildout.ts"
-import { type BuildMode, buildoutArguments, releaseProfile, revisionNote } from "./profile.ts"
-
-/** A log that can be looked at while it is written. */
-export interface BuildProgress {
-  /** The last line of output so far. */
-  readonly lastLine: Effect.Effect<string>
-}
+import { type BuildMode, buildoutArguments } from "./profile.ts"
+import { type BuildProgress, nothingRead, progressOf, readOn } from "./progress.ts"
+import { completedFile, copyNetrc, logFile, skippedMarker, skipsBootstrap, writeProfile } from "./ReleaseFiles.ts"
 
 /** What a garbage collection did. */
 export interface Collection {
@@ -41,10 +40,18 @@ export interface Collection {
   readonly failures: ReadonlyArray<BuildError>
 }
 
-const logFile = ".slapgrid-build.log"
+/** A release's directory, ready for buildout. */
+interface Prepared {
+  readonly directory: OwnedDirectory
+  readonly credentials: Credentials | undefined
+  /** Of the user who builds. */
+  readonly home: string
+}
+
+/** A log of more bytes is put aside when the next build begins. */
 const logLimit = 20 * 1024 * 1024
-const completedFile = ".completed"
-const marker = "bin/buildout-bootstrap-skipped"
+/** What a single build may write; of more, the end is kept. */
+const buildLogLimit = 100 * 1024 * 1024
 
 export class SoftwareBuild extends Context.Service<
   SoftwareBuild,
@@ -55,7 +62,7 @@ export class SoftwareBuild extends Context.Service<
     readonly build: (
       url: SoftwareUrl,
       mode: BuildMode,
-      watch: (progress: BuildProgress) => Effect.Effect<never>,
+      watch: (progress: Effect.Effect<BuildProgress>) => Effect.Effect<never>,
     ) => Effect.Effect<void, BuildError>
     /** Marks the release as finished: it is not built again. */
     readonly complete: (url: SoftwareUrl) => Effect.Effect<void, BuildError>
@@ -73,6 +80,7 @@ export class SoftwareBuild extends Context.Service<
       const accounts = yield* Accounts
       const buildout = yield* Buildout
       const containment = yield* Containment
+      const logs = yield* LogKeepers
       const revisionOf = gitRevision(yield* Spawner, agentDirectory(config.instanceRoot))
 
       const pathOf = (url: SoftwareUrl) => releaseDirectory(config.softwareRoot, url)
@@ -100,6 +108,13 @@ export class SoftwareBuild extends Context.Service<
           Effect.mapError(toBuildError),
         )
 
+      const keptLog = Effect.fnUntraced(function* (path: string) {
+        const { cgroup } = containment.enclosure(path, "build")
+        const subject = `the build in ${path}`
+        const end = yield* logs.keep({ directory: path, name: logFile, limit: buildLogLimit, cgroup, subject })
+        yield* Effect.addFinalizer(() => end)
+      }, Effect.uninterruptible)
+
       const prepare = Effect.fnUntraced(function* (url: SoftwareUrl) {
         const owner = yield* ownerOf(config.softwareRoot)
         const credentials = yield* accounts.credentialsFor(owner, config.softwareRoot, [])
@@ -113,43 +128,42 @@ export class SoftwareBuild extends Context.Service<
         return { directory, credentials, home }
       })
 
+      /** Bootstraps where that is due, then builds. */
+      const runBuildouts = Effect.fnUntraced(function* (release: Prepared, mode: BuildMode, log: number) {
+        const { credentials, directory, home } = release
+        const { path } = directory
+        const options = buildoutArguments(path, config.buildoutNetworkCache, mode)
+        const enclosure = containment.enclosure(path, "build")
+        const common = { directory: path, credentials, instanceRoot: undefined, log, timeout: undefined, enclosure }
+        if (!(yield* skipsBootstrap(directory))) {
+          const text = yield* readTrusted(config.buildout)
+          yield* buildout.run({ ...common, script: config.buildout, text, arguments: [...options, "bootstrap"], home })
+        }
+        const text = yield* directory.read("bin/buildout")
+        const script = `${path}/bin/buildout`
+        yield* buildout.run({ ...common, script, text, arguments: ["-U", ...options], home: path })
+        yield* directory.remove(skippedMarker)
+      })
+
       const build = Effect.fn("SoftwareBuild.build")(
-        function* (url: SoftwareUrl, mode: BuildMode, watch: (progress: BuildProgress) => Effect.Effect<never>) {
+        function* (
+          url: SoftwareUrl,
+          mode: BuildMode,
+          watch: (progress: Effect.Effect<BuildProgress>) => Effect.Effect<never>,
+        ) {
           const path = pathOf(url)
           yield* Effect.acquireRelease(endBuilds(path), () => endBuilds(path))
           yield* removeRemains(path)
-          yield* checkFreeSpace(config.softwareRoot, config.softwareMinFreeSpace, "software_min_free_space")
-          const { credentials, directory, home } = yield* prepare(url)
-          const log = yield* directory.openLog(logFile, logLimit)
+          yield* checkSpace(config)
+          const release = yield* prepare(url)
+          const log = yield* release.directory.openLog(logFile, logLimit)
+          yield* keptLog(path)
           const start = yield* sizeOf(log)
-          yield* Effect.forkScoped(watch({ lastLine: Effect.map(readEnd(log, start, 4000), lastLineOf) }))
-          const common = {
-            directory: directory.path,
-            credentials,
-            instanceRoot: undefined,
-            log,
-            timeout: undefined,
-            enclosure: containment.enclosure(directory.path, "build"),
-          }
-          const options = buildoutArguments(path, config.buildoutNetworkCache, mode)
-          if (!(yield* skipsBootstrap(directory))) {
-            const text = yield* readTrusted(config.buildout)
-            yield* buildout.run({
-              ...common,
-              script: config.buildout,
-              text,
-              arguments: [...options, "bootstrap"],
-              home,
-            })
-          }
-          yield* buildout.run({
-            ...common,
-            script: `${directory.path}/bin/buildout`,
-            text: yield* directory.read("bin/buildout"),
-            arguments: ["-U", ...options],
-            home: directory.path,
-          })
-          yield* directory.remove(marker)
+          yield* Effect.forkScoped(watch(progressIn(log, start)))
+          yield* Effect.raceFirst(
+            runBuildouts(release, mode, log),
+            Effect.catch(overLimits(config), (error) => withOutput(error, log, start)),
+          )
         },
         Effect.scoped,
         Effect.mapError(toBuildError),
@@ -219,49 +233,11 @@ export const releasesAmong = (names: ReadonlyArray<string>): ReadonlyArray<strin
   ...new Set(names.flatMap((name) => /^([0-9a-f]{32})(?:\.removing)?$/.exec(name)?.[1] ?? [])),
 ]
 
-const lastLineOf = (text: string): string =>
-  text
-    .trimEnd()
-    .split(/[\r\n]/)
-    .at(-1) ?? ""
-
-/**
- * Bootstrap is skipped when an earlier run left `bin/buildout`. A marker tells that a skipped try has not succeeded:
- * then bootstrap runs again, so that tries alternate.
- */
-const skipsBootstrap = Effect.fnUntraced(function* (directory: OwnedDirectory) {
-  if (yield* directory.exists(marker)) {
-    yield* directory.remove(marker)
-    return false
-  }
-  if (!(yield* directory.exists("bin/buildout"))) return false
-  yield* directory.write(marker, "", { mode: 0o644, owner: directory.owner })
-  return true
-})
-
-const copyNetrc = Effect.fnUntraced(function* (directory: OwnedDirectory, home: string) {
-  if (home === directory.path) return
-  const netrc = yield* OwnedDirectory.open(home).pipe(
-    Effect.flatMap((from) => from.readIfPresent(".netrc")),
-    // No home, or one that cannot be trusted: built without credentials, as if there were none.
-    Effect.orElseSucceed(() => undefined),
-  )
-  if (netrc === undefined) yield* directory.remove(".netrc")
-  else yield* directory.write(".netrc", netrc, { mode: 0o600, owner: directory.owner })
-})
-
-const writeProfile = Effect.fnUntraced(function* (
-  config: NodeConfigShape,
-  directory: OwnedDirectory,
-  url: SoftwareUrl,
-  revisionOf: Effect.Effect<string | undefined>,
-) {
-  const options = { mode: 0o644, owner: directory.owner }
-  const present = yield* directory.readIfPresent("buildout.cfg")
-  const profile = present ?? releaseProfile(url, config.sharedPartList, config.buildTimePartList)
-  if (present === undefined) yield* directory.write("buildout.cfg", profile, options)
-  const revision = yield* revisionOf
-  if (revision === undefined) return
-  const note = revisionNote(profile, revision, DateTime.formatIso(yield* DateTime.now))
-  if (note !== undefined) yield* directory.write("buildout.cfg", profile + note, options)
-})
+/** What a build is at, whenever it is asked. */
+const progressIn = (log: number, start: number): Effect.Effect<BuildProgress> => {
+  let reading = nothingRead
+  return Effect.map(followText(log, start), (piece) => {
+    reading = readOn(reading, piece)
+    return progressOf(reading)
+  })
+}

@@ -68,13 +68,14 @@ export const renderStatus = (status: NodeStatus, now: number): string => {
     ...renderLimits(status.limits).map(firstLine),
     "",
     table(
-      ["SOFTWARE RELEASE", "WANTED", "STATE", "SINCE", "LAST LINE OR ERROR"],
+      ["SOFTWARE RELEASE", "WANTED", "STATE", "SINCE", "PART", "LAST LINE OR ERROR"],
       status.software.map((one) => [
         one.url,
         one.requested,
         one.state,
         age(now - one.since),
-        lastLine(one.error ?? one.lastLine),
+        one.part ?? "",
+        lastLine(one.error ?? one.lastLines.at(-1)),
       ]),
     ),
     "",

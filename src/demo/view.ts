@@ -50,7 +50,7 @@ const softwareBlock = (status: DemoStatus, now: number): ReadonlyArray<Line> =>
       span(oneLine(short(one.url, status.directory))),
       state(one.state),
       span(duration(now - one.since)),
-      span(lastLine(one.error ?? one.lastLine ?? "")),
+      span(lastLine(one.error ?? one.lastLines.at(-1) ?? "")),
     ]),
   ])
 

@@ -30,8 +30,10 @@ export interface SoftwareStatus {
   readonly state: SoftwareActualState
   /** When this state began. */
   readonly since: number
-  /** The newest line of a running build. */
-  readonly lastLine: string | undefined
+  /** What a running build installs. */
+  readonly part: string | undefined
+  /** The newest lines of a running build. */
+  readonly lastLines: ReadonlyArray<string>
   readonly error: string | undefined
 }
 

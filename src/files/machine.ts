@@ -32,6 +32,24 @@ export const readEnd = (fd: number, from: number, limit: number): Effect.Effect<
     return buffer.toString("utf8", 0, length)
   })
 
+/** No more is read at a look: what is skipped is in the log. */
+const followedChunk = 1024 * 1024
+
+/** Gives what an open log got since the last time, from `start` on; the end of it when that is much. */
+export const followText = (fd: number, start: number): Effect.Effect<string> => {
+  const decoder = new TextDecoder()
+  let position = start
+  return Effect.sync(() => {
+    const { size } = fs.fstatSync(fd)
+    // A log that was trimmed meanwhile is shorter.
+    position = Math.max(size < position ? 0 : position, size - followedChunk)
+    const buffer = Buffer.alloc(Math.min(followedChunk, size - position))
+    const length = fs.readSync(fd, buffer, 0, buffer.length, position)
+    position += length
+    return decoder.decode(buffer.subarray(0, length), { stream: true })
+  })
+}
+
 export const sizeOf = (fd: number): Effect.Effect<number> => Effect.sync(() => fs.fstatSync(fd).size)
 
 /** Appends one line to an open log. A full disk must not stop what is logged about, so failures are dropped. */

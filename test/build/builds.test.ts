@@ -5,9 +5,11 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as fs from "node:fs"
+import * as TestClock from "effect/testing/TestClock"
 import { expect } from "vitest"
 import { BuildError, checkFreeSpace, toBuildError } from "../../src/build/BuildError.ts"
 import { Buildout, type BuildoutRequest } from "../../src/build/Buildout.ts"
+import type { BuildProgress } from "../../src/build/progress.ts"
 import { InstanceBuild } from "../../src/build/InstanceBuild.ts"
 import { SoftwareBuild } from "../../src/build/SoftwareBuild.ts"
 import { NodeConfig, type NodeConfigShape } from "../../src/config/NodeConfig.ts"
@@ -18,6 +20,7 @@ import { OwnedDirectory } from "../../src/files/OwnedDirectory.ts"
 import { Accounts } from "../../src/process/Accounts.ts"
 import { Containment, sessionEnclosure } from "../../src/process/containment/Containment.ts"
 import { Launcher } from "../../src/process/launcher/Launcher.ts"
+import { LogKeepers } from "../../src/process/logs/LogKeeper.ts"
 import { PrivilegeError } from "../../src/process/privileges.ts"
 import { CommandError } from "../../src/process/Spawner.ts"
 import { Calls, settle } from "../support/Calls.ts"
@@ -67,6 +70,7 @@ const machine = Effect.fnUntraced(function* (changes: Partial<NodeConfigShape> =
       Layer.provide(Layer.succeed(Buildout, Buildout.of({ run: buildouts.call }))),
       Layer.provide(spawner.layer),
       Layer.provide(Layer.provide(Accounts.layer({ rootCheck: true }), Launcher.layer)),
+      Layer.provide(Layer.succeed(LogKeepers, LogKeepers.of({ keep: () => Effect.succeed(Effect.void) }))),
       Layer.provide(Layer.succeed(Containment, containment)),
       Layer.provide(Layer.succeed(NodeConfig, config)),
     ),
@@ -179,28 +183,33 @@ describe("a software release", () => {
     }),
   )
 
-  it.effect("shows the last line of its log while it is built, from this build alone", () =>
+  it.effect("shows what it is at while it is built, from this build alone", () =>
     Effect.gen(function* () {
       const { buildouts, path, software } = yield* machine()
-      const seen: Array<string> = []
+      const seen: Array<BuildProgress> = []
       buildouts.reply = (request) =>
         Effect.gen(function* () {
           yield* settle
-          fs.writeSync(request.log, "one\ntwo\r\n")
+          fs.writeSync(request.log, "Installing a.\ntwo\r\n")
           yield* settle
           yield* bootstrapping(path)(request)
         })
       for (let round = 0; round < 2; round++) {
-        yield* software.build(release, ordinary, ({ lastLine }) =>
+        yield* software.build(release, ordinary, (progress) =>
           Effect.forever(
             Effect.andThen(
-              Effect.map(lastLine, (line) => seen.push(line)),
+              Effect.map(progress, (now) => seen.push(now)),
               Effect.yieldNow,
             ),
           ),
         )
+        expect(seen[0]).toStrictEqual({ part: undefined, lastLines: [] })
+        expect(seen.at(-1)).toStrictEqual({
+          part: "a",
+          lastLines: round === 0 ? ["Installing a.", "two", "Installing a.", "two"] : ["Installing a.", "two"],
+        })
+        seen.length = 0
       }
-      expect([...new Set(seen)].sort()).toStrictEqual(["", "two"])
     }),
   )
 
@@ -239,6 +248,47 @@ describe("a software release", () => {
         error.message.endsWith("1000000000000 MB required (software_min_free_space)"),
       ]).toStrictEqual(["NoSpace", true])
       expect(buildouts.inputs).toStrictEqual([])
+    }),
+  )
+})
+
+describe("a build that has to end", () => {
+  it.effect("takes too long: its log's end is told, then why, and nothing of it runs on", () =>
+    Effect.gen(function* () {
+      const { buildouts, ends, software } = yield* machine({ softwareTimeout: 60_000 })
+      const building = yield* Effect.forkScoped(Effect.flip(software.build(release, ordinary, () => Effect.never)))
+      const { input, interrupted } = yield* buildouts.next
+      fs.writeSync(input.log, "downloading\n")
+      yield* TestClock.adjust("59 seconds")
+      expect(building.pollUnsafe()).toBeUndefined()
+      yield* TestClock.adjust("1 second")
+      const error = yield* Fiber.join(building)
+      expect([error.reason, error.message]).toStrictEqual([
+        "Failed",
+        "downloading\nthe build was ended because it took longer than 60 s (software_timeout)",
+      ])
+      yield* interrupted
+      expect(ends).toHaveLength(2)
+    }),
+  )
+
+  it.effect.each([undefined, 3600_000])("leaves too little space, also with a time limit of %s", (softwareTimeout) =>
+    Effect.gen(function* () {
+      const { buildouts, config, software } = yield* machine({ softwareTimeout })
+      const building = yield* Effect.forkScoped(Effect.flip(software.build(release, ordinary, () => Effect.never)))
+      const { interrupted } = yield* buildouts.next
+      yield* TestClock.adjust("10 seconds")
+      expect(building.pollUnsafe()).toBeUndefined()
+      Object.assign(config, { softwareMinFreeSpace: 1e18 })
+      yield* TestClock.adjust("1 second")
+      const error = yield* Fiber.join(building)
+      expect([error.reason, error.message]).toStrictEqual([
+        "NoSpace",
+        expect.stringMatching(
+          /^the build was ended before the disk is full: not enough space for .*\/software: \d+ MB available, 1000000000000 MB required \(software_min_free_space\)$/,
+        ),
+      ])
+      yield* interrupted
     }),
   )
 })

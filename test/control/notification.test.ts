@@ -64,7 +64,8 @@ describe("describeNode", () => {
     requested: "available",
     state,
     since: 0,
-    lastLine: undefined,
+    part: undefined,
+    lastLines: [],
     error: undefined,
   })
   const node = (changes: Partial<NodeStatus>): NodeStatus => ({

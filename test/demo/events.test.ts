@@ -21,7 +21,7 @@ describe("events", () => {
 
   const cases: ReadonlyArray<readonly [string, DemoStatus, DemoStatus, ReadonlyArray<string>]> = [
     ["nothing changed", running, running, []],
-    ["a new line of a build", withSoftware({ lastLine: "a" }), withSoftware({ lastLine: "b" }), []],
+    ["a new line of a build", withSoftware({ lastLines: ["a"] }), withSoftware({ lastLines: ["b"] }), []],
     [
       "a build that ended",
       withSoftware({ state: "building" }),

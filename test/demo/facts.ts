@@ -14,7 +14,8 @@ export const software = (changes: Partial<SoftwareStatus> = {}): SoftwareStatus 
   requested: "available",
   state: "available",
   since: start,
-  lastLine: undefined,
+  part: undefined,
+  lastLines: [],
   error: undefined,
   ...changes,
 })

@@ -9,7 +9,7 @@ import { answering, demo, instance, node, partition, service, size, software, st
 
 const building = demo({
   node: node({
-    software: [software({ state: "building", since: start + 200, lastLine: "Develop: 'recipe'" })],
+    software: [software({ state: "building", since: start + 200, lastLines: ["Develop: 'recipe'"] })],
     partitions: [partition(0, { state: "waiting", waitingFor: "waits for its software release", services: [] })],
   }),
   instances: [instance({ partition: undefined })],
@@ -112,7 +112,7 @@ describe("the screen", () => {
         demo({
           node: node({
             sync: { lastSuccess: undefined, standing: "Away", error },
-            software: [software({ state: "building", lastLine: line })],
+            software: [software({ state: "building", lastLines: [line] })],
             partitions: [partition(0, { error }), partition(1, { services: [service({ name: line, error })] })],
           }),
           instances: [answering({ answer, problem })],

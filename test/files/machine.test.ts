@@ -4,7 +4,14 @@ import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
 import { expect, vi } from "vitest"
 import { errnoOf, FileError, fromErrno } from "../../src/files/FileError.ts"
-import { freeSpace, inheritedEnvironment, makeOwnedDirectory, md5Hex, readEnd } from "../../src/files/machine.ts"
+import {
+  followText,
+  freeSpace,
+  inheritedEnvironment,
+  makeOwnedDirectory,
+  md5Hex,
+  readEnd,
+} from "../../src/files/machine.ts"
 import { openBelow, scratchDirectory, stranger } from "../support/scratch.ts"
 
 it("md5Hex is that of the UTF-8 bytes, as the reference's", () => {
@@ -80,6 +87,28 @@ it.effect("freeSpace is what is left, or an error with the path", () =>
   Effect.gen(function* () {
     expect(yield* freeSpace("/")).toBeGreaterThan(0)
     expect((yield* Effect.flip(freeSpace("/none"))).message).toContain("/none")
+  }),
+)
+
+it.effect("an open log is read as it grows, also when it is trimmed, and of much the end", () =>
+  Effect.gen(function* () {
+    const path = `${yield* scratchDirectory}/log`
+    fs.writeFileSync(path, "before ")
+    const fd = fs.openSync(path, "a+")
+    const next = followText(fd, 7)
+    const bytes = Buffer.from("é")
+    fs.writeSync(fd, "one")
+    fs.writeSync(fd, bytes.subarray(0, 1))
+    expect(yield* next).toBe("one")
+    fs.writeSync(fd, bytes.subarray(1))
+    expect([yield* next, yield* next]).toStrictEqual(["é", ""])
+    fs.ftruncateSync(fd, 0)
+    fs.writeSync(fd, "anew")
+    expect(yield* next).toBe("anew")
+    fs.writeSync(fd, `${"x".repeat(3 * 1024 * 1024)}end`)
+    const much = yield* next
+    expect([much.length, much.slice(-4)]).toStrictEqual([1024 * 1024, "xend"])
+    fs.closeSync(fd)
   }),
 )
 

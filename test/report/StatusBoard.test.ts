@@ -33,7 +33,8 @@ const software = (url = release) => ({
   requested: "available" as const,
   state: "available" as const,
   since: 1,
-  lastLine: undefined,
+  part: undefined,
+  lastLines: [],
   error: undefined,
 })
 

@@ -10,7 +10,8 @@ import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import type { BuildError } from "../../build/BuildError.ts"
 import type { BuildMode } from "../../build/profile.ts"
-import { type BuildProgress, SoftwareBuild } from "../../build/SoftwareBuild.ts"
+import type { BuildProgress } from "../../build/progress.ts"
+import { SoftwareBuild } from "../../build/SoftwareBuild.ts"
 import { NodeConfig } from "../../config/NodeConfig.ts"
 import type { SoftwareRequestedState } from "../../domain/DesiredState.ts"
 import type { PartitionId, SoftwareUrl } from "../../domain/ids.ts"
@@ -91,7 +92,7 @@ interface Services {
   readonly turn: Semaphore.Semaphore
 }
 
-/** How often the newest line of a running build is put on the board. */
+/** How often what a running build is at is put on the board. */
 const progressInterval = "500 millis"
 
 class SoftwareWork {
@@ -166,7 +167,8 @@ class SoftwareWork {
         requested,
         state,
         since,
-        lastLine: undefined,
+        part: undefined,
+        lastLines: [],
         error: undefined,
         ...extra,
       }),
@@ -209,9 +211,9 @@ class SoftwareWork {
       yield* outbox.offer({ _tag: "Software", url: this.#url, state: "building" })
       yield* this.#show(wish, "building")
       const since = yield* Clock.currentTimeMillis
-      const showProgress = ({ lastLine }: BuildProgress) =>
-        lastLine.pipe(
-          Effect.flatMap((line) => this.#show(wish, "building", { since, lastLine: line === "" ? undefined : line })),
+      const showProgress = (progress: Effect.Effect<BuildProgress>) =>
+        progress.pipe(
+          Effect.flatMap((now) => this.#show(wish, "building", { since, ...now })),
           Effect.delay(progressInterval),
           Effect.forever,
         )

@@ -12,7 +12,8 @@ import type { SoftwareOrder } from "../../../src/actors/software/decide.ts"
 import { SoftwareActors } from "../../../src/actors/software/SoftwareActor.ts"
 import type { BuildMode } from "../../../src/build/profile.ts"
 import { BuildError } from "../../../src/build/BuildError.ts"
-import { type BuildProgress, SoftwareBuild } from "../../../src/build/SoftwareBuild.ts"
+import type { BuildProgress } from "../../../src/build/progress.ts"
+import { SoftwareBuild } from "../../../src/build/SoftwareBuild.ts"
 import type { SoftwareRequestedState } from "../../../src/domain/DesiredState.ts"
 import type { SoftwareUrl } from "../../../src/domain/ids.ts"
 import { StatusBoard } from "../../../src/report/StatusBoard.ts"
@@ -28,7 +29,7 @@ class ScriptedBuild {
     {
       readonly url: SoftwareUrl
       readonly mode: BuildMode
-      readonly watch: (progress: BuildProgress) => Effect.Effect<never>
+      readonly watch: (progress: Effect.Effect<BuildProgress>) => Effect.Effect<never>
     },
     void,
     BuildError
@@ -111,19 +112,19 @@ describe("available", () => {
     }),
   )
 
-  it.effect("shows its newest line while it is built", () =>
+  it.effect("shows what it is at while it is built", () =>
     Effect.gen(function* () {
       const { build, status, wants } = yield* running()
       yield* wants("available")
       const { answer, input } = yield* build.builds.next
-      let lastLine = ""
-      yield* Effect.forkScoped(input.watch({ lastLine: Effect.sync(() => lastLine) }))
+      let now: BuildProgress = { part: undefined, lastLines: [] }
+      yield* Effect.forkScoped(input.watch(Effect.sync(() => now)))
       yield* settle
       yield* TestClock.adjust(500)
-      expect(yield* status).toMatchObject({ state: "building", lastLine: undefined, since: 0 })
-      lastLine = "Installing part"
+      expect(yield* status).toMatchObject({ state: "building", part: undefined, since: 0 })
+      now = { part: "part", lastLines: ["Installing part."] }
       yield* TestClock.adjust(500)
-      expect(yield* status).toMatchObject({ state: "building", lastLine: "Installing part", since: 0 })
+      expect(yield* status).toMatchObject({ state: "building", ...now, since: 0 })
       yield* answer(Effect.void)
     }),
   )
