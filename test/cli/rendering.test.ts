@@ -250,7 +250,7 @@ describe("renderStatus", () => {
     ).split("\n")
     expect(lines.slice(0, 2)).toStrictEqual([
       "computer COMP-1, agent pid 42, up 60 s, last sync never, services kept together by cgroup",
-      "master: it is away",
+      "the master is away; what should run runs on, nothing is processed: it is away",
     ])
   })
 })

@@ -34,12 +34,12 @@ const failure = (reason: MasterErrorReason) =>
   new MasterError({ method: "m", reason, status: undefined, message: "why" })
 
 const making = Effect.gen(function* () {
-  const questions = new Calls<undefined, DesiredState, MasterError>()
+  const questions = new Calls<void, DesiredState, MasterError>()
   const updates = yield* Queue.sliding<Update>(1)
   const sync = MasterSync.of({
     updates,
     syncNow: Effect.void,
-    ask: Effect.suspend(() => questions.call(undefined)),
+    ask: Effect.suspend(() => questions.call()),
   })
   const context = yield* Layer.build(
     Passes.layer.pipe(
