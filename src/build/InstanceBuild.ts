@@ -36,6 +36,8 @@ export class InstanceBuild extends Context.Service<
   {
     /** As whom everything in a partition runs; undefined when the agent is no root. Fails for root's directories. */
     readonly credentials: (directory: OwnedDirectory) => Effect.Effect<Credentials | undefined, BuildError>
+    /** Milliseconds after which the release wants its instances processed again; undefined when it says nothing. */
+    readonly periodicity: (software: SoftwareUrl) => Effect.Effect<number | undefined>
     readonly install: (request: InstanceRequest) => Effect.Effect<void, BuildError>
     /** Runs `sbin/destroy` when there is one. */
     readonly runDestroyScript: (
@@ -60,6 +62,24 @@ export class InstanceBuild extends Context.Service<
         const software = yield* ownerOf(config.softwareRoot)
         return yield* accounts.credentialsFor(directory.owner, directory.path, [software.gid])
       }, Effect.mapError(toBuildError))
+
+      const unusable = new Map<SoftwareUrl, string>()
+      const periodicity = Effect.fnUntraced(
+        function* (software: SoftwareUrl) {
+          const release = yield* OwnedDirectory.open(releaseDirectory(config.softwareRoot, software))
+          const text = yield* release.readIfPresent("periodicity", 1000)
+          if (text === undefined) return undefined
+          // As Python's int() reads it.
+          if (/^\s*[+-]?\d+\s*$/.test(text)) return Number(text) * 1000
+          if (unusable.get(software) !== text) {
+            unusable.set(software, text)
+            yield* Effect.logWarning(`${release.path}/periodicity is no whole number of seconds and is not used`)
+          }
+          return undefined
+        },
+        // A release that is not there says nothing.
+        Effect.orElseSucceed(() => undefined),
+      )
 
       /** Runs a script of the release or the partition, with the user's home as HOME. */
       const runScript = Effect.fnUntraced(function* (
@@ -101,9 +121,9 @@ export class InstanceBuild extends Context.Service<
             directory,
             request.log,
           )
-          return { script: own, text: yield* directory.read("sbin/buildout") }
-        }
-        if (bin.includes("buildout")) {
+          const text = yield* directory.readIfPresent("sbin/buildout")
+          if (text !== undefined) return { script: own, text }
+        } else if (bin.includes("buildout")) {
           return { script: `${release.path}/bin/buildout`, text: yield* release.read("bin/buildout") }
         }
         const { home = directory.path } = yield* accounts.describe(directory.owner)
@@ -116,7 +136,7 @@ export class InstanceBuild extends Context.Service<
           credentials: yield* credentials(directory),
           instanceRoot: config.instanceRoot,
           log: request.log,
-          timeout: undefined,
+          timeout: config.partitionTimeout,
           enclosure: enclosure(request.id),
         })
         return { script: own, text: yield* directory.read("sbin/buildout") }
@@ -155,7 +175,7 @@ export class InstanceBuild extends Context.Service<
         yield* runScript([`${directory.path}/sbin/destroy`], id, directory, log)
       }, Effect.mapError(toBuildError))
 
-      return InstanceBuild.of({ credentials, install, runDestroyScript })
+      return InstanceBuild.of({ credentials, periodicity, install, runDestroyScript })
     }),
   )
 }

@@ -20,6 +20,7 @@ export interface NodeConfigShape {
   readonly buildTimePartList: ReadonlyArray<string>
   /** Options that buildouts of software releases get as `networkcache:<key>=<value>`, in the reference's order. */
   readonly buildoutNetworkCache: ReadonlyArray<readonly [key: string, value: string]>
+  /** Where partitions have directories on other volumes; empty: nowhere. */
   readonly instanceStorageHome: string
   readonly ipv4GlobalNetwork: string
   readonly syncInterval: number
@@ -35,6 +36,10 @@ export interface NodeConfigShape {
   readonly softwareConcurrency: number
   /** How long the build of a software release may take. Undefined: no limit. */
   readonly softwareTimeout: number | undefined
+  /** How many partitions are processed at once; undefined: one for each processor. */
+  readonly instanceConcurrency: number | undefined
+  /** Whether `etc/prerm` of a partition is run before it is removed. */
+  readonly runsPrerm: boolean
   readonly softwareMinFreeSpace: number
   readonly instanceMinFreeSpace: number
   /** Bytes that the log of a program may have; its backup may have as many. */

@@ -234,11 +234,19 @@ const readPidFiles = (reader: SettingsReader): ReadonlyArray<string> => {
   )
 }
 
+/** The one manager there is: scripts of `etc/prerm` run before a partition is removed. */
+const PRERM = "prerm"
+
+const managerNames = (reader: SettingsReader): ReadonlyArray<string> => {
+  const managers = reader.find("manager_list")
+  return managers === undefined ? [] : parseNames(reader.text(managers))
+}
+
 /** Parts of the reference that a node may be set up for and that would silently not happen here. */
 const refuseUnsupported = (reader: SettingsReader): void => {
   const managers = reader.find("manager_list")
-  for (const name of managers === undefined ? [] : parseNames(reader.text(managers))) {
-    const problem = `names the manager ${quote(name)}, which slapgrid does not have; remove it from the list, or leave this machine to the reference`
+  for (const name of managerNames(reader).filter((one) => one !== PRERM)) {
+    const problem = `names the manager ${quote(name)}, which slapgrid does not have (it has prerm); remove it from the list, or leave this machine to the reference`
     reader.report("manager_list", managers?.source ?? "not set", problem)
   }
   const { file } = reader.sources
@@ -282,6 +290,8 @@ export const resolveSettings = (sources: Sources, surroundings: Surroundings): S
       pids: reader.value("partition_pids_max", parseCount(1, MAX_PROCESSES)),
       processors: reader.value("partition_cpu_max", parseProcessors),
     },
+    runsPrerm: managerNames(reader).includes(PRERM),
+    instanceConcurrency: reader.value("instance_concurrency", parseCount(1, 1000)),
     rootCheck: reader.valueOr("root_check", parseBoolean, "true"),
     referencePidFiles: readPidFiles(reader),
   }

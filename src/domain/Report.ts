@@ -17,7 +17,14 @@ export interface BangReport {
   readonly message: string
 }
 
-export type Report = SoftwareReport | PartitionReport | BangReport
+/** The instances that a partition's last processing requested, all of them: the master may drop what it wanted before. */
+export interface RelatedReport {
+  readonly _tag: "Related"
+  readonly id: PartitionId
+  readonly references: ReadonlyArray<string>
+}
+
+export type Report = SoftwareReport | PartitionReport | BangReport | RelatedReport
 
 /** Reports with the same subject replace each other. */
 export const subjectOf = (report: Report): string =>

@@ -18,7 +18,15 @@ import { Inheritances } from "./Inheritances.ts"
 import { LogKeepers } from "./logs/LogKeeper.ts"
 import { makeServiceGroup, type ServiceGroup } from "./service/ServiceGroup.ts"
 import type { ServiceDependencies } from "./service/Service.ts"
-import { isProgramOf, programEnvironment, programFolders, programLog, programs } from "./service/programs.ts"
+import {
+  isProgramOf,
+  prermFolder,
+  prermPrograms,
+  programEnvironment,
+  programFolders,
+  programLog,
+  programs,
+} from "./service/programs.ts"
 import type { ServiceProcess } from "./ServiceProcess.ts"
 import { Spawner } from "./Spawner.ts"
 import { TakeoverError } from "./takeover/Succession.ts"
@@ -60,6 +68,11 @@ export class PartitionServices extends Context.Service<
     readonly groups: ReadonlyMap<PartitionId, ServiceGroup>
     /** The programs that a partition has now. */
     readonly programsOf: (
+      id: PartitionId,
+      directory: OwnedDirectory,
+    ) => Effect.Effect<ReadonlyArray<ServiceSpec>, FileError>
+    /** The scripts that it wants run before its removal. */
+    readonly prermOf: (
       id: PartitionId,
       directory: OwnedDirectory,
     ) => Effect.Effect<ReadonlyArray<ServiceSpec>, FileError>
@@ -166,7 +179,10 @@ export class PartitionServices extends Context.Service<
         return programs(id, directory, { run: yield* entries("run"), service: yield* entries("service") })
       }, paced)
 
-      return PartitionServices.of({ group, groups, programsOf })
+      const prermOf = (id: PartitionId, directory: OwnedDirectory) =>
+        paced(Effect.map(directory.programs(prermFolder), (entries) => prermPrograms(id, directory, entries)))
+
+      return PartitionServices.of({ group, groups, programsOf, prermOf })
     }),
   )
 }

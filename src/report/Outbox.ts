@@ -100,8 +100,16 @@ const takeEntry = (waiting: Map<string, Entry | undefined>, subject: string): En
 /** Milliseconds before try number `failures + 1`. */
 const retryDelay = (failures: number): number => Math.min(60_000, 500 * 2 ** Math.min(failures, 10))
 
-const shown = ({ report }: Entry): string =>
-  report._tag === "Bang" ? `bang of ${report.id}` : `report '${report.state}' of ${subjectOf(report)}`
+const shown = ({ report }: Entry): string => {
+  switch (report._tag) {
+    case "Bang":
+      return `bang of ${report.id}`
+    case "Related":
+      return `list of what ${report.id} has requested`
+    default:
+      return `report '${report.state}' of ${subjectOf(report)}`
+  }
+}
 
 const logRetry = (entry: Entry, error: MasterError) =>
   Effect.logWarning(`${shown(entry)} will be sent again: ${error.message}`)

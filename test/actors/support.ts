@@ -22,7 +22,7 @@ export class ScriptedClient {
 
   /** The states that were reported of whatever, in order. */
   get told(): ReadonlyArray<string> {
-    return this.reports.inputs.map((report) => (report._tag === "Bang" ? "bang" : report.state))
+    return this.reports.inputs.map((report) => ("state" in report ? report.state : report._tag.toLowerCase()))
   }
 
   get client(): MasterClient["Service"] {

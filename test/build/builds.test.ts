@@ -444,6 +444,27 @@ describe("an instance", () => {
     }),
   )
 
+  it.effect("by one that is bootstrapped for it, when that script leaves none", () =>
+    Effect.gen(function* () {
+      const { buildouts, config, install, partition, spawner } = yield* installing({
+        ...files,
+        "bin/bootstrap": "#!/r/python\n",
+      })
+      spawner.runs.reply = () => Effect.void
+      buildouts.reply = ({ arguments: words }) =>
+        Effect.sync(() => {
+          if (!words.includes("bootstrap")) return
+          fs.mkdirSync(`${partition}/sbin`)
+          fs.writeFileSync(`${partition}/sbin/buildout`, "#!/r/own\n")
+        })
+      yield* install
+      expect(buildouts.inputs.map(({ script }) => script)).toStrictEqual([
+        config.buildout,
+        `${partition}/sbin/buildout`,
+      ])
+    }),
+  )
+
   it.effect("by a buildout that is bootstrapped for it, when the release has none", () =>
     Effect.gen(function* () {
       const { buildouts, config, install, partition } = yield* installing({ "instance.cfg": "" })
@@ -476,6 +497,27 @@ describe("an instance", () => {
       const error = yield* Effect.flip(install)
       expect([error.reason, buildouts.inputs]).toStrictEqual([reason, []])
       expect(error.message).toContain(words)
+    }),
+  )
+
+  it.effect.each([
+    ["3600", 3600_000],
+    [" -1\n", -1000],
+    ["0", 0],
+    ["soon", undefined],
+    ["1.5", undefined],
+    ["", undefined],
+  ] as const)("periodicity '%s' of the release is %s ms", ([text, milliseconds]) =>
+    Effect.gen(function* () {
+      const { instances } = yield* installing({ ...files, periodicity: text })
+      expect(yield* instances.periodicity(release)).toBe(milliseconds)
+    }),
+  )
+
+  it.effect("a release that is not there, or says nothing, has no periodicity", () =>
+    Effect.gen(function* () {
+      expect(yield* (yield* installing({})).instances.periodicity(release)).toBeUndefined()
+      expect(yield* (yield* installing(files)).instances.periodicity(release)).toBeUndefined()
     }),
   )
 

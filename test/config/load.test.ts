@@ -80,7 +80,7 @@ master_url = slap.example.com
 instance_root = ${place("nowhere")}
 software_root = ${place("key")}
 key_file = ${place("no.key")}
-manager_list = prerm
+manager_list = cpuset
 buildout = ${place("buildout")}
 [networkcache]
 shacache-ca-file = ${place("pki")}
@@ -91,7 +91,7 @@ shacache-ca-file = ${place("pki")}
   computer_id (not set): is mandatory; pass --computer-id or write it in [slapos] of ROOT/bad.cfg
   master_url (ROOT/bad.cfg:2 [slapos]): "slap.example.com" is not an http or https URL; write one such as https://slap.example.com/
   cert_file (not set): is mandatory with a key_file or cert_file; pass --cert-file or write it in [slapos] of ROOT/bad.cfg
-  manager_list (ROOT/bad.cfg:6 [slapos]): names the manager "prerm", which slapgrid does not have; remove it from the list, or leave this machine to the reference
+  manager_list (ROOT/bad.cfg:6 [slapos]): names the manager "cpuset", which slapgrid does not have (it has prerm); remove it from the list, or leave this machine to the reference
   instance_root (ROOT/bad.cfg:3 [slapos]): the directory ROOT/nowhere does not exist; create it or correct the path
   software_root (ROOT/bad.cfg:4 [slapos]): ROOT/key is not a directory; correct the path
   key_file (ROOT/bad.cfg:5 [slapos]): the file ROOT/no.key does not exist; create it or correct the path

@@ -43,6 +43,8 @@ describe("resolveSettings", () => {
       maximalDelay: 0,
       stopTimeout: 60_000,
       maximumPeriodicity: 86_400_000,
+      instanceConcurrency: undefined,
+      runsPrerm: false,
       partitionTimeout: undefined,
       softwareConcurrency: 1,
       softwareTimeout: undefined,
@@ -89,6 +91,8 @@ describe("resolveSettings", () => {
       maximalDelay: 300_000,
       stopTimeout: 90_000,
       maximumPeriodicity: 172_800_000,
+      instanceConcurrency: undefined,
+      runsPrerm: false,
       partitionTimeout: 3_600_000,
       softwareConcurrency: 2,
       softwareTimeout: 7_200_000,
@@ -182,6 +186,11 @@ describe("resolveSettings", () => {
     expect(settle(text).problems).toStrictEqual([])
   })
 
+  it("has the manager prerm, and a number of partitions at once", () => {
+    const { config } = settle(`[slapos]${mandatory}manager_list = prerm\ninstance_concurrency = 3`)
+    expect(config).toMatchObject({ runsPrerm: true, instanceConcurrency: 3 })
+  })
+
   it.each<readonly [what: string, text: string, flags: Flags, problems: ReadonlyArray<string>]>([
     [
       "nothing at all",
@@ -246,11 +255,11 @@ describe("resolveSettings", () => {
     ],
     [
       "managers and a firewall",
-      `[slapos]${mandatory}manager_list = prerm, cpuset\n[firewall]\nfirewall_cmd = x`,
+      `[slapos]${mandatory}manager_list = prerm, devperm, cpuset\n[firewall]\nfirewall_cmd = x`,
       {},
       [
-        `manager_list (/x.cfg:6 [slapos]): names the manager "prerm", which slapgrid does not have; remove it from the list, or leave this machine to the reference`,
-        `manager_list (/x.cfg:6 [slapos]): names the manager "cpuset", which slapgrid does not have; remove it from the list, or leave this machine to the reference`,
+        `manager_list (/x.cfg:6 [slapos]): names the manager "devperm", which slapgrid does not have (it has prerm); remove it from the list, or leave this machine to the reference`,
+        `manager_list (/x.cfg:6 [slapos]): names the manager "cpuset", which slapgrid does not have (it has prerm); remove it from the list, or leave this machine to the reference`,
         "firewall (/x.cfg:8 [firewall]): sets up a firewall, which slapgrid does not manage; remove the section, or leave this machine to the reference",
       ],
     ],

@@ -32,6 +32,8 @@ export const nodeConfig = (changes: Partial<NodeConfigShape> = {}): NodeConfigSh
   partitionTimeout: undefined,
   softwareConcurrency: 1,
   softwareTimeout: undefined,
+  instanceConcurrency: undefined,
+  runsPrerm: false,
   softwareMinFreeSpace: 0,
   instanceMinFreeSpace: 0,
   serviceLogMaxSize: 100 * 1024,

@@ -1,6 +1,7 @@
 // What to do about one partition: a pure rule with a reason in words. node-behaviour.md (Computer partitions).
 import { type DesiredPartition, isFree, type PartitionRequestedState } from "../../domain/DesiredState.ts"
 import type { MasterStanding } from "../../domain/NodeStatus.ts"
+import type { Rank } from "./Turnstile.ts"
 
 /** What an operator's pass asks for beyond the master's wish. */
 export interface PartitionOrder {
@@ -40,6 +41,8 @@ export interface PartitionMemory {
   /** The state that the services follow; undefined right after the agent's start. */
   readonly enforced: PartitionRequestedState | "free" | undefined
   readonly hold: Hold | undefined
+  /** Prepared: stopped and told so, it waits for what keeps it from going. Begun: there is no way back. */
+  readonly removal: "Prepared" | "Begun" | undefined
   /** The newest order that was tried, and the newest one that was carried out. */
   readonly tried: number
   readonly done: number
@@ -69,10 +72,10 @@ export type PartitionDecision =
   /** Nothing to do before `until`, or before another wish when that is undefined. */
   | { readonly _tag: "Wait"; readonly until: number | undefined; readonly reason: string | undefined }
   /** Start or stop what an earlier installation left, without installing. */
-  | { readonly _tag: "Enforce" }
-  | { readonly _tag: "Process"; readonly reason: string }
-  | { readonly _tag: "Destroy" }
-  | { readonly _tag: "Free" }
+  | { readonly _tag: "Enforce"; readonly reason: string }
+  | { readonly _tag: "Process"; readonly reason: string; readonly rank: Rank }
+  | { readonly _tag: "Destroy"; readonly reason: string }
+  | { readonly _tag: "Free"; readonly reason: string }
 
 /** What makes two wishes the same work. */
 export const wishKey = ({ partition }: PartitionWish): string =>
@@ -103,20 +106,42 @@ const orderedReason = (wish: PartitionWish, memory: PartitionMemory): string | u
       ? "it is forced by an operator"
       : undefined
 
-/** Why the partition has to be processed now, or undefined. */
-export const processingReason = (
+const ageReason = ({ partition }: PartitionWish, { maximum }: Periods): string =>
+  partition.timestamp === undefined
+    ? "the master gives it no timestamp, so it is processed with every sync"
+    : maximum === 0
+      ? "its periodicity is 0, so it is processed with every sync"
+      : `its last processing is older than ${maximum / 1000} s`
+
+/** Why the master's wish asks for a processing, whatever the time. */
+const changeReason = (wish: PartitionWish, processed: Processed | undefined): string | undefined => {
+  if (processed === undefined) return "it has not been processed yet"
+  const { timestamp } = processed
+  const wanted = wish.partition.timestamp
+  if (timestamp === undefined && processed.wish === undefined) return "its last processing did not come to its end"
+  if (timestamp !== wanted) return `its timestamp is ${wanted ?? "absent"}, last processed was ${timestamp ?? "none"}`
+  return processed.wish !== undefined && processed.wish !== wishKey(wish)
+    ? "its requested state or release changed"
+    : undefined
+}
+
+/** Why the partition has to be processed now, and how urgent that is; undefined: it has not. */
+export const processingCause = (
   wish: PartitionWish,
-  processed: Processed | undefined,
+  memory: PartitionMemory,
   periods: Periods,
   now: number,
-): string | undefined => {
-  if (processed === undefined) return "it has not been processed yet"
-  if (processed.timestamp !== wish.partition.timestamp) {
-    return `its timestamp is ${wish.partition.timestamp ?? "absent"}, last processed was ${processed.timestamp ?? "none"}`
-  }
-  if (processed.wish !== undefined && processed.wish !== wishKey(wish)) return "its requested state or release changed"
-  const due = dueAt(wish, processed, periods)
-  return due !== undefined && now >= due ? "its last processing is too old" : undefined
+): { readonly reason: string; readonly rank: Rank } | undefined => {
+  const ordered = orderedReason(wish, memory)
+  if (ordered !== undefined) return { reason: ordered, rank: "Changed" }
+  const { hold, processed } = memory
+  const changed = changeReason(wish, processed)
+  const failures = hold?.during === "Process" && hold.wish === wishKey(wish) ? hold.failures : 0
+  const due = processed === undefined ? undefined : dueAt(wish, processed, periods)
+  const reason = changed ?? (due !== undefined && now >= due ? ageReason(wish, periods) : undefined)
+  if (reason === undefined) return undefined
+  if (failures > 0) return { reason: `${reason}; it failed ${failures} times`, rank: "Retried" }
+  return { reason, rank: changed === undefined ? "Aged" : "Changed" }
 }
 
 /** The hold that is in force for this wish now. */
@@ -132,13 +157,28 @@ const masterReasons: Readonly<Record<Exclude<MasterStanding, "Answers">, string>
   Refuses: "waits for the master, which refuses this computer",
 }
 
+const enforce = ({ partition }: PartitionWish): PartitionDecision => ({
+  _tag: "Enforce",
+  reason: `what is installed is to be ${partition.requested === "started" ? "started" : "stopped"}`,
+})
+
 /** What can be done without a master: what runs is made what it should be, nothing is installed or removed. */
 const decideAlone = (wish: PartitionWish, memory: PartitionMemory, now: number, reason: string): PartitionDecision => {
   const { requested } = wish.partition
   if (isFree(wish.partition)) return wait(undefined, memory.enforced === "free" ? undefined : reason)
   const hold = holdOf(wish, memory, now)
-  if (memory.enforced !== requested && hold?.during !== "Enforce") return { _tag: "Enforce" }
+  if (memory.enforced !== requested && hold?.during !== "Enforce") return enforce(wish)
   return hold?.during === "Enforce" ? wait(hold.until, hold.reason) : wait(undefined, reason)
+}
+
+const decideRemoval = (
+  wish: PartitionWish,
+  memory: PartitionMemory,
+  now: number,
+  reason: string,
+): PartitionDecision => {
+  const hold = holdOf(wish, memory, now)
+  return hold === undefined ? { _tag: "Destroy", reason } : wait(hold.until, hold.reason)
 }
 
 export const decide = (
@@ -148,18 +188,21 @@ export const decide = (
   now: number,
 ): PartitionDecision => {
   const { requested } = wish.partition
+  if (memory.removal === "Begun") return decideRemoval(wish, memory, now, "its removal has begun")
   if (wish.standing !== "Answers") return decideAlone(wish, memory, now, masterReasons[wish.standing])
-  if (isFree(wish.partition)) return memory.enforced === "free" ? wait(undefined) : { _tag: "Free" }
-  const hold = holdOf(wish, memory, now)
-  if (requested === "destroyed") {
-    if (memory.processed?.wish === wishKey(wish)) return wait(undefined)
-    return hold === undefined ? { _tag: "Destroy" } : wait(hold.until, hold.reason)
+  if (isFree(wish.partition)) {
+    return memory.enforced === "free" ? wait(undefined) : { _tag: "Free", reason: "it serves nobody" }
   }
-  const reason = orderedReason(wish, memory) ?? processingReason(wish, memory.processed, periods, now)
-  if (reason !== undefined && wish.isSoftwareReady && hold === undefined) return { _tag: "Process", reason }
-  if (memory.enforced !== requested && hold?.during !== "Enforce") return { _tag: "Enforce" }
+  if (requested === "destroyed") {
+    const isDone = memory.processed?.wish === wishKey(wish)
+    return isDone ? wait(undefined) : decideRemoval(wish, memory, now, "the master wants it destroyed")
+  }
+  const hold = holdOf(wish, memory, now)
+  const cause = processingCause(wish, memory, periods, now)
+  if (cause !== undefined && wish.isSoftwareReady && hold === undefined) return { _tag: "Process", ...cause }
+  if (memory.enforced !== requested && hold?.during !== "Enforce") return enforce(wish)
   if (hold !== undefined) return wait(hold.until, hold.reason)
-  if (reason !== undefined) return wait(undefined, `waits for its software release ${wish.partition.software ?? ""}`)
+  if (cause !== undefined) return wait(undefined, `waits for its software release ${wish.partition.software ?? ""}`)
   return wait(memory.processed === undefined ? undefined : dueAt(wish, memory.processed, periods))
 }
 
@@ -169,15 +212,17 @@ export const remember = (wish: PartitionWish, at: number): PartitionMemory => ({
   processed: isFree(wish.partition) ? undefined : { timestamp: wish.partition.timestamp, at, wish: wishKey(wish) },
   enforced: isFree(wish.partition) ? "free" : wish.partition.requested,
   hold: undefined,
+  removal: undefined,
   tried: orderOf(wish),
   done: orderOf(wish),
 })
 
 /** What is known before anything was done. */
-export const initialMemory = (processed: Processed | undefined): PartitionMemory => ({
+export const initialMemory = (processed: Processed | undefined, isBeingRemoved = false): PartitionMemory => ({
   processed,
   enforced: undefined,
   hold: undefined,
+  removal: isBeingRemoved ? "Begun" : undefined,
   tried: 0,
   done: 0,
 })

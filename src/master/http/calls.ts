@@ -2,6 +2,7 @@
 // answer without harm.
 import type { Report } from "../../domain/Report.ts"
 import type { ComputerId, PartitionId } from "../../domain/ids.ts"
+import { encodeMarshal } from "../wire/marshal.ts"
 
 export interface SlapCall {
   readonly method: string
@@ -42,6 +43,12 @@ export const callOf = (report: Report, computer: ComputerId): SlapCall => {
         }),
         partition: report.id,
       }
+    case "Related":
+      return post("updateComputerPartitionRelatedInstanceList", {
+        computer_id: computer,
+        computer_partition_id: report.id,
+        instance_reference_xml: encodeMarshal(report.references),
+      })
   }
 }
 

@@ -27,6 +27,26 @@ export const programs = (
   return [...entries.run.filter((entry) => !taken.has(entry.name)).map(spec("run")), ...services]
 }
 
+export const prermFolder = "etc/prerm"
+
+/** The name within the group of a script that runs before the removal. */
+export const prermName = (file: string): string => `${file}-prerm`
+
+/** The scripts of `etc/prerm`, as programs that are run once. */
+export const prermPrograms = (
+  partition: PartitionId,
+  directory: { readonly path: string; readonly owner: { readonly uid: number; readonly gid: number } },
+  entries: ReadonlyArray<ProgramEntry>,
+): ReadonlyArray<ServiceSpec> =>
+  entries.map(({ hash, name }) => ({
+    partition,
+    kind: "run",
+    name: prermName(name),
+    path: `${directory.path}/${prermFolder}/${name}`,
+    hash,
+    user: `${directory.owner.uid}:${directory.owner.gid}`,
+  }))
+
 const serverUrl = (instanceRoot: string): string => `unix://${instanceRoot}/sv.sock`
 
 /** The environment of a partition's program: the reference's, and nothing of the agent's own. */
@@ -55,5 +75,7 @@ export const isProgramOf =
     !except.some((name) => environment.has(`SUPERVISOR_PROCESS_NAME=${name}`))
 
 /** The log of a program, relative to the partition. */
-export const programLog = (spec: ServiceSpec): string =>
-  `.${spec.partition}_${spec.path.slice(spec.path.lastIndexOf("/") + 1)}.log`
+export const programLog = ({ partition, path }: ServiceSpec): string => {
+  const group = path.includes(`/${prermFolder}/`) ? `${partition}-prerm` : partition
+  return `.${group}_${path.slice(path.lastIndexOf("/") + 1)}.log`
+}

@@ -1,202 +1,18 @@
-// One partition's actor on a real directory, with installations that end when the test says so and services that only
-// remember what they were told.
+// One partition's actor, from wish to wish.
 import { describe, it } from "@effect/vitest"
-import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
-import * as Scope from "effect/Scope"
-import * as Semaphore from "effect/Semaphore"
 import * as TestClock from "effect/testing/TestClock"
 import * as fs from "node:fs"
-import * as os from "node:os"
 import { expect } from "vitest"
-import type { PartitionOrder, PartitionWish } from "../../../src/actors/partition/decide.ts"
-import { inTurn, PartitionActors } from "../../../src/actors/partition/PartitionActor.ts"
-import { BuildError } from "../../../src/build/BuildError.ts"
-import { InstanceBuild, type InstanceRequest } from "../../../src/build/InstanceBuild.ts"
-import type { DesiredPartition } from "../../../src/domain/DesiredState.ts"
-import type { PartitionId } from "../../../src/domain/ids.ts"
-import type { ServiceSpec } from "../../../src/domain/ServiceSpec.ts"
+import type { Report } from "../../../src/domain/Report.ts"
 import { FileError } from "../../../src/files/FileError.ts"
-import { type GroupOptions, PartitionServices } from "../../../src/process/PartitionServices.ts"
 import { TakeoverError } from "../../../src/process/takeover/Succession.ts"
-import { Takeover } from "../../../src/process/takeover/Takeover.ts"
-import { Bangs } from "../../../src/report/Bangs.ts"
-import { StatusBoard } from "../../../src/report/StatusBoard.ts"
-import { Calls, settle } from "../../support/Calls.ts"
-import { desiredPartition, nodeConfig, program, slappart0 } from "../../support/facts.ts"
-import { ScriptedClient, unreachable } from "../support.ts"
+import { settle } from "../../support/Calls.ts"
+import { slappart0 } from "../../support/facts.ts"
+import { unreachable } from "../support.ts"
 
-const broken = new BuildError({ reason: "Failed", message: "buildout failed:\nno such part" })
-const web = program("web-on-watch")
-
-class ScriptedInstances {
-  readonly installs = new Calls<InstanceRequest, void, BuildError>()
-  readonly destroyScripts = new Calls<undefined, void, BuildError>(() => Effect.void)
-
-  get layer() {
-    return Layer.succeed(
-      InstanceBuild,
-      InstanceBuild.of({
-        credentials: () => Effect.undefined,
-        install: this.installs.call,
-        runDestroyScript: () => this.destroyScripts.call(undefined),
-      }),
-    )
-  }
-}
-
-/** What was told to the one group, in order. */
-class ScriptedServices {
-  readonly told: Array<string> = []
-  readonly stops = new Calls<undefined, void>(() => Effect.void)
-  readonly listings = new Calls<undefined, ReadonlyArray<ServiceSpec>, FileError>(() => Effect.succeed([web]))
-  options: GroupOptions | undefined
-
-  get layer() {
-    const stopAll = Effect.andThen(
-      Effect.suspend(() => this.stops.call(undefined)),
-      Effect.sync(() => void this.told.push("stop")),
-    )
-    return Layer.succeed(
-      PartitionServices,
-      PartitionServices.of({
-        group: (options) => {
-          this.options = options
-          return Effect.as(
-            Effect.addFinalizer(() => Effect.sync(() => void this.told.push("closed"))),
-            {
-              apply: (specs, deployment) =>
-                Effect.sync(
-                  () =>
-                    void this.told.push(
-                      `${specs.map(({ name }) => name).join()}${deployment === undefined ? "" : ` for ${deployment}`}`,
-                    ),
-                ),
-              hold: (specs) => Effect.sync(() => void this.told.push(`${specs.map(({ name }) => name).join()} held`)),
-              stopAll: Effect.uninterruptible(stopAll),
-              status: () => [],
-              processes: () => [],
-              program: () => undefined,
-            },
-          )
-        },
-        groups: new Map(),
-        programsOf: () => this.listings.call(undefined),
-      }),
-    )
-  }
-}
-
-const scratch = Effect.acquireRelease(
-  Effect.sync(() => fs.mkdtempSync(`${os.tmpdir()}/slapgrid-partition-`)),
-  (path) => Effect.sync(() => fs.rmSync(path, { recursive: true, force: true })),
-)
-
-interface Options {
-  /** What `.timestamp` says when the agent starts. */
-  readonly timestamp?: string
-  readonly isFormatted?: boolean
-  readonly hasCertificates?: boolean
-  readonly maximumPeriodicity?: number
-}
-
-class ScriptedBangs {
-  readonly rung: Array<{ readonly id: string; readonly deployment: string; readonly message: string }> = []
-  readonly forgotten: Array<string> = []
-
-  get layer() {
-    return Layer.succeed(
-      Bangs,
-      Bangs.of({
-        ring: (bang) => Effect.sync(() => this.rung.push(bang) > 0),
-        forget: (id) => Effect.sync(() => void this.forgotten.push(id)),
-      }),
-    )
-  }
-}
-
-const running = Effect.fnUntraced(function* (options: Options = {}) {
-  const root = yield* scratch
-  const path = `${root}/slappart0`
-  if (options.isFormatted ?? true) fs.mkdirSync(path, { mode: 0o750 })
-  if (options.timestamp !== undefined) fs.writeFileSync(`${path}/.timestamp`, options.timestamp)
-  // The files' times are the machine's: the test's clock begins there.
-  yield* TestClock.setTime(yield* TestClock.withLive(Clock.currentTimeMillis))
-  const repositoryPath = `${root}/certificates`
-  fs.mkdirSync(repositoryPath)
-  const client = new ScriptedClient()
-  const instances = new ScriptedInstances()
-  const services = new ScriptedServices()
-  const bangs = new ScriptedBangs()
-  const releases = new Calls<PartitionId, void, TakeoverError>(() => Effect.void)
-  const takeover = Layer.succeed(
-    Takeover,
-    Takeover.of({ release: releases.call, isForeign: () => false, follow: () => Effect.void }),
-  )
-  const config = nodeConfig({
-    instanceRoot: root,
-    maximumPeriodicity: options.maximumPeriodicity ?? 86_400_000,
-    certificates: options.hasCertificates === true ? { keyFile: "", certFile: "", repositoryPath } : undefined,
-  })
-  const context = yield* Layer.build(
-    PartitionActors.layer.pipe(
-      Layer.provide([instances.layer, services.layer, bangs.layer, takeover]),
-      Layer.provideMerge(client.layer(config)),
-    ),
-  )
-  const scope = yield* Scope.make()
-  const actor = yield* Scope.provide(Context.get(context, PartitionActors).make(slappart0), scope)
-  const wants = (changes: Partial<DesiredPartition> = {}, rest: Partial<PartitionWish> = {}) =>
-    Effect.andThen(
-      actor.tell({
-        partition: desiredPartition(changes),
-        isSoftwareReady: true,
-        standing: "Answers",
-        nudge: 0,
-        order: undefined,
-        ...rest,
-      }),
-      settle,
-    )
-  const status = Effect.map(Context.get(context, StatusBoard).get, ({ partitions }) => partitions[0])
-  const file = (name: string) =>
-    fs.existsSync(`${path}/${name}`) ? fs.readFileSync(`${path}/${name}`, "utf8") : undefined
-  /** The next installation ends like this. */
-  const installs = (how: Effect.Effect<void, BuildError>) =>
-    instances.installs.next.pipe(
-      Effect.flatMap(({ answer }) => answer(how)),
-      Effect.andThen(settle),
-    )
-  const close = Scope.close(scope, Exit.void)
-  const orders = (changes: Partial<PartitionOrder> = {}) => ({
-    id: 1,
-    isForced: false,
-    stops: false,
-    isDebug: false,
-    ...changes,
-  })
-  return {
-    orders,
-    outcome: actor.outcome,
-    bangs,
-    root,
-    path,
-    client,
-    instances,
-    services,
-    releases,
-    wants,
-    status,
-    file,
-    installs,
-    close,
-  }
-})
+import { broken, running, web } from "./running.ts"
 
 describe("an operator's order", () => {
   it.effect("is over when there is nothing to do", () =>
@@ -511,33 +327,6 @@ describe("stopped", () => {
   )
 })
 
-describe("turns", () => {
-  it.effect("an installation that hangs gives its turn to others after a while", () =>
-    Effect.gen(function* () {
-      const turn = yield* Semaphore.make(1)
-      const hanging = yield* Effect.forkChild(inTurn(turn, Effect.never))
-      const next = yield* Effect.forkChild(inTurn(turn, Effect.succeed("done")))
-      yield* TestClock.adjust("119 seconds")
-      expect(next.pollUnsafe()).toBeUndefined()
-      yield* TestClock.adjust("1 second")
-      expect(yield* Fiber.join(next)).toBe("done")
-      // Its end gives no second turn back.
-      yield* Fiber.interrupt(hanging)
-      expect(yield* turn.withPermitsIfAvailable(2)(Effect.void)).toStrictEqual(Option.none())
-    }),
-  )
-
-  it.effect("whoever waits for one can be interrupted", () =>
-    Effect.gen(function* () {
-      const turn = yield* Semaphore.make(1)
-      yield* Effect.forkChild(inTurn(turn, Effect.never))
-      const waiting = yield* Effect.forkChild(inTurn(turn, Effect.never))
-      yield* settle
-      yield* Fiber.interrupt(waiting)
-    }),
-  )
-})
-
 describe("another wish", () => {
   it.effect("interrupts an installation that has become pointless", () =>
     Effect.gen(function* () {
@@ -573,82 +362,6 @@ describe("another wish", () => {
       yield* interrupted
       yield* settle
       expect(services.told).toStrictEqual(["web-on-watch for 1", "stop", "web-on-watch for 1"])
-    }),
-  )
-})
-
-describe("destroyed", () => {
-  const gone = { requested: "destroyed" } as const
-
-  it.effect("is stopped, its script run, removed and told", () =>
-    Effect.gen(function* () {
-      const { client, instances, path, services, status, wants } = yield* running({ timestamp: "1" })
-      fs.mkdirSync(`${path}/srv/data`, { recursive: true })
-      yield* wants(gone)
-      expect(instances.destroyScripts.inputs).toHaveLength(1)
-      expect([services.told, fs.readdirSync(path)]).toStrictEqual([["stop"], []])
-      expect([client.told.at(-1), (yield* status)?.state]).toStrictEqual(["destroyed", "destroyed"])
-      yield* wants(gone, { nudge: 1 })
-      expect(instances.destroyScripts.inputs).toHaveLength(1)
-    }),
-  )
-
-  it.effect("nothing is removed when its script fails, and it is tried again", () =>
-    Effect.gen(function* () {
-      const { client, instances, path, wants } = yield* running({ timestamp: "1" })
-      instances.destroyScripts.reply = () => Effect.fail(broken)
-      yield* wants(gone)
-      expect([fs.existsSync(`${path}/.timestamp`), client.told]).toStrictEqual([true, ["stopped", "error"]])
-      instances.destroyScripts.reply = () => Effect.void
-      yield* TestClock.adjust(6250)
-      yield* settle
-      expect([fs.readdirSync(path), client.told.at(-1)]).toStrictEqual([[], "destroyed"])
-    }),
-  )
-
-  it.effect("is retained for the days that were frozen at its installation", () =>
-    Effect.gen(function* () {
-      const { client, file, installs, path, services, status, wants } = yield* running()
-      yield* wants({ filter: { retention_delay: "2" } })
-      yield* installs(Effect.void)
-      yield* wants({ ...gone, filter: { retention_delay: "0" } })
-      expect([services.told.at(-1), client.told.at(-1), (yield* status)?.waitingFor]).toStrictEqual([
-        "stop",
-        "stopped",
-        "its retention delay is not over",
-      ])
-      expect(Number(file(".slapos-retention-lock-date"))).toBeGreaterThan(
-        (yield* Clock.currentTimeMillis) / 1000 + 2 * 86_400 - 60,
-      )
-      for (let hour = 0; hour < 47; hour++) yield* TestClock.adjust("1 hour")
-      yield* settle
-      expect(file(".slapos-retention-lock-date")).toBeDefined()
-      yield* TestClock.adjust("2 hours")
-      yield* settle
-      expect([fs.readdirSync(path), client.told.at(-1)]).toStrictEqual([[], "destroyed"])
-    }),
-  )
-
-  it.effect("one that the master does not know is not removed", () =>
-    Effect.gen(function* () {
-      const { client, path, wants } = yield* running({ timestamp: "1", hasCertificates: true })
-      client.certificates.reply = () => Effect.fail(unreachable)
-      yield* wants(gone)
-      expect([fs.existsSync(`${path}/.timestamp`), client.told.at(-1)]).toStrictEqual([true, "error"])
-    }),
-  )
-})
-
-describe("free", () => {
-  it.effect("is stopped and cleaned of the node's own, without a report", () =>
-    Effect.gen(function* () {
-      const { client, path, services, status, wants } = yield* running({ timestamp: "1" })
-      fs.mkdirSync(`${path}/.slapgrid/log`, { recursive: true })
-      fs.writeFileSync(`${path}/.slapos-resource`, "")
-      fs.writeFileSync(`${path}/leftover`, "")
-      yield* wants({ requested: "destroyed", software: undefined, timestamp: undefined })
-      expect(fs.readdirSync(path).sort()).toStrictEqual([".slapos-resource", "leftover"])
-      expect([services.told, client.told, (yield* status)?.state]).toStrictEqual([["stop"], [], "free"])
     }),
   )
 })
@@ -781,3 +494,89 @@ it.effect("the end of the scope interrupts the work first, then closes the group
     expect(services.told).toStrictEqual(["closed"])
   }),
 )
+
+describe("what its recipes request", () => {
+  const file = ".slapos-request-transaction-slappart0"
+  const related = (client: { readonly reports: { readonly inputs: ReadonlyArray<Report> } }) =>
+    client.reports.inputs.filter(({ _tag }) => _tag === "Related")
+
+  it.effect("is told to the master after the state, all of it, and then the processing is marked", () =>
+    Effect.gen(function* () {
+      const running_ = yield* running()
+      const { client, installs, path, wants } = running_
+      fs.writeFileSync(`${path}/${file}`, "of an earlier processing\n")
+      yield* wants()
+      expect(fs.existsSync(`${path}/${file}`)).toBe(false)
+      client.reports.reply = (report) => (report._tag === "Related" ? Effect.fail(unreachable) : Effect.void)
+      yield* installs(Effect.sync(() => fs.writeFileSync(`${path}/${file}`, "child one\n\nzweites Kind é\n")))
+      expect(client.reports.inputs.map(({ _tag }) => _tag)).toStrictEqual(["Partition", "Related"])
+      expect(related(client)).toMatchObject([{ id: "slappart0", references: ["child one", "zweites Kind é"] }])
+      expect(running_.file(".timestamp")).toBeUndefined()
+      client.reports.reply = () => Effect.void
+      yield* TestClock.adjust("1 minute")
+      yield* settle
+      expect(running_.file(".timestamp")).toBe("1")
+    }),
+  )
+
+  it.effect("none is told, too; that nobody notes it is not", () =>
+    Effect.gen(function* () {
+      const { client, installs, path, wants } = yield* running()
+      yield* wants()
+      yield* installs(Effect.sync(() => fs.writeFileSync(`${path}/${file}`, "")))
+      expect(related(client)).toMatchObject([{ references: [] }])
+      yield* wants({ timestamp: "2" })
+      yield* installs(Effect.void)
+      expect(related(client)).toHaveLength(1)
+    }),
+  )
+
+  it.effect("what cannot be read is not told, and the processing is good", () =>
+    Effect.gen(function* () {
+      const running_ = yield* running()
+      const { client, installs, path, wants } = running_
+      yield* wants()
+      yield* installs(Effect.sync(() => fs.symlinkSync("/etc/passwd", `${path}/${file}`)))
+      expect([related(client), running_.file(".timestamp")]).toStrictEqual([[], "1"])
+    }),
+  )
+
+  it.effect("a failed processing tells nothing", () =>
+    Effect.gen(function* () {
+      const { client, installs, path, wants } = yield* running()
+      yield* wants()
+      fs.writeFileSync(`${path}/${file}`, "half\n")
+      yield* installs(Effect.fail(broken))
+      expect(related(client)).toStrictEqual([])
+    }),
+  )
+})
+
+describe("a release", () => {
+  it.effect("can want its instances processed more often", () =>
+    Effect.gen(function* () {
+      const { installs, instances, wants } = yield* running()
+      instances.periodicity = 60_000
+      yield* wants()
+      yield* installs(Effect.void)
+      yield* TestClock.adjust(60_000)
+      yield* instances.installs.next
+    }),
+  )
+
+  it.effect("that is built again takes an installation from under it, which is done again afterwards", () =>
+    Effect.gen(function* () {
+      const { installs, instances, services, status, wants } = yield* running({ timestamp: "1" })
+      yield* wants({ timestamp: "2" })
+      const { interrupted } = yield* instances.installs.next
+      yield* wants({ timestamp: "2" }, { isSoftwareReady: false })
+      yield* interrupted
+      yield* settle
+      expect((yield* status)?.waitingFor).toContain("waits for its software release")
+      expect(services.told).toStrictEqual(["web-on-watch for 1"])
+      yield* wants({ timestamp: "2" })
+      yield* installs(Effect.void)
+      expect(services.told.at(-1)).toBe("web-on-watch for 2")
+    }),
+  )
+})

@@ -9,7 +9,7 @@ import {
   type PartitionMemory,
   type PartitionOrder,
   type PartitionWish,
-  processingReason,
+  processingCause,
   remember,
   wishKey,
 } from "../../../src/actors/partition/decide.ts"
@@ -48,8 +48,11 @@ const fromFile = (timestamp: string, ago = 1): PartitionMemory => ({
 })
 
 const wait = (until?: number, reason?: string) => ({ _tag: "Wait", until, reason })
-const enforce = { _tag: "Enforce" }
-const process = { _tag: "Process", reason: expect.any(String) }
+const any = expect.any(String)
+const enforce = { _tag: "Enforce", reason: any }
+const process = { _tag: "Process", reason: any, rank: any }
+const destroy = { _tag: "Destroy", reason: any }
+const clean = { _tag: "Free", reason: any }
 
 describe("a partition is processed when", () => {
   it.each([
@@ -90,16 +93,54 @@ describe("a partition is processed when", () => {
     }
   })
 
+  const untimed = wish({ timestamp: undefined })
+  const failed = (of: PartitionWish, memory: PartitionMemory) => ({ ...memory, hold: hold(of, { failures: 3 }) })
   it.each([
-    [wish(), undefined, "it has not been processed yet"],
-    [wish({ timestamp: "2" }), done(wish()), "its timestamp is 2, last processed was 1"],
-    [wish({ timestamp: undefined }), done(wish()), "its timestamp is absent, last processed was 1"],
-    [wish(), done(wish({ timestamp: undefined })), "its timestamp is 1, last processed was none"],
-    [wish({ requested: "stopped" }), done(wish()), "its requested state or release changed"],
-    [wish(), done(wish(), 1e6), "its last processing is too old"],
-    [wish(), done(wish()), undefined],
-  ] as const)("%#: says why", (of, memory, reason) => {
-    expect(processingReason(of, memory?.processed, periods, now)).toBe(reason)
+    [wish(), nothing, "it has not been processed yet", "Changed"],
+    [
+      wish(),
+      { ...fromFile("1"), processed: { timestamp: undefined, at: 0, wish: undefined } },
+      "its last processing did not come to its end",
+      "Changed",
+    ],
+    [wish({ timestamp: "2" }), done(wish()), "its timestamp is 2, last processed was 1", "Changed"],
+    [untimed, done(wish()), "its timestamp is absent, last processed was 1", "Changed"],
+    [wish(), done(untimed), "its timestamp is 1, last processed was none", "Changed"],
+    [wish({ requested: "stopped" }), done(wish()), "its requested state or release changed", "Changed"],
+    [wish(), done(wish(), 1e6), "its last processing is older than 100 s", "Aged"],
+    [untimed, done(untimed, 1e6), "the master gives it no timestamp, so it is processed with every sync", "Aged"],
+    [
+      wish({ timestamp: "2" }),
+      failed(wish({ timestamp: "2" }), done(wish())),
+      "its timestamp is 2, last processed was 1; it failed 3 times",
+      "Retried",
+    ],
+    [
+      wish(),
+      failed(wish(), done(wish(), 1e6)),
+      "its last processing is older than 100 s; it failed 3 times",
+      "Retried",
+    ],
+    [
+      wish({ timestamp: "3" }),
+      failed(wish({ timestamp: "2" }), done(wish())),
+      "its timestamp is 3, last processed was 1",
+      "Changed",
+    ],
+    [
+      wish({}, { order: { id: 1, isForced: true, stops: false, isDebug: false } }),
+      done(wish()),
+      "it is forced by an operator",
+      "Changed",
+    ],
+  ] as const)("%#: says why, and how urgent that is", (of, memory, reason, rank) => {
+    expect(processingCause(of, memory, periods, now)).toStrictEqual({ reason, rank })
+  })
+
+  it("says why not with every sync, either", () => {
+    expect(processingCause(wish(), done(wish()), periods, now)).toBeUndefined()
+    const reason = "its periodicity is 0, so it is processed with every sync"
+    expect(processingCause(wish(), done(wish(), 1e6), { ...periods, maximum: 0 }, now)).toMatchObject({ reason })
   })
 })
 
@@ -220,7 +261,7 @@ describe("an operator's order", () => {
       "looks at once at what is retained",
       ordered({}, { requested: "destroyed" }),
       { ...nothing, hold: hold(wish({ requested: "destroyed" })), tried: 4 },
-      { _tag: "Destroy" },
+      destroy,
     ],
     [
       "brings nothing back that was removed",
@@ -236,8 +277,8 @@ describe("an operator's order", () => {
 describe("destroyed", () => {
   const of = wish({ requested: "destroyed" })
   it.each([
-    ["is removed", of, done(wish()), { _tag: "Destroy" }],
-    ["is removed without its release", { ...of, isSoftwareReady: false }, nothing, { _tag: "Destroy" }],
+    ["is removed", of, done(wish()), destroy],
+    ["is removed without its release", { ...of, isSoftwareReady: false }, nothing, destroy],
     ["once", of, done(of, 1e9), wait()],
     [
       "not while it is retained",
@@ -245,8 +286,8 @@ describe("destroyed", () => {
       { ...nothing, hold: hold(of, { during: "Destroy" }) },
       wait(now + 500, "it failed"),
     ],
-    ["after that", of, { ...nothing, hold: hold(of, { during: "Destroy", until: now }) }, { _tag: "Destroy" }],
-    ["again for another timestamp", wish({ requested: "destroyed", timestamp: "2" }), done(of), { _tag: "Destroy" }],
+    ["after that", of, { ...nothing, hold: hold(of, { during: "Destroy", until: now }) }, destroy],
+    ["again for another timestamp", wish({ requested: "destroyed", timestamp: "2" }), done(of), destroy],
     ["and can come back", wish({ timestamp: "2" }), done(of), process],
     ["even with the same timestamp", wish(), done(of), process],
   ])("%s", (_, of, memory, decision) => {
@@ -254,13 +295,32 @@ describe("destroyed", () => {
   })
 })
 
+describe("a removal that has begun", () => {
+  const begun: PartitionMemory = initialMemory(undefined, true)
+  it.each([
+    ["is ended", wish({ requested: "destroyed" }), begun],
+    ["whatever is wanted now", wish(), begun],
+    ["whatever runs", wish({ requested: "stopped" }), { ...done(wish()), removal: "Begun" as const }],
+    ["without a master, too", { ...wish(), standing: "Away" as const }, begun],
+    ["when nobody is served", wish({ requested: "destroyed", software: undefined }), begun],
+    ["without its release", wish({}, { isSoftwareReady: false }), begun],
+  ])("%s", (_, of, memory) => {
+    expect(decide(of, memory, periods, now)).toStrictEqual(destroy)
+  })
+
+  it("is tried again in time when it failed", () => {
+    const failed = { ...begun, hold: hold(wish(), { during: "Destroy" }) }
+    expect(decide(wish(), failed, periods, now)).toStrictEqual(wait(now + 500, "it failed"))
+  })
+})
+
 describe("free", () => {
   const of = wish({ requested: "destroyed", software: undefined, timestamp: undefined })
   it.each([
-    ["is cleaned", of, nothing, { _tag: "Free" }],
+    ["is cleaned", of, nothing, clean],
     ["once", of, done(of, 1e9), wait()],
-    ["after its removal", of, done(wish({ requested: "destroyed" })), { _tag: "Free" }],
-    ["whatever failed before", of, { ...nothing, hold: hold(of) }, { _tag: "Free" }],
+    ["after its removal", of, done(wish({ requested: "destroyed" })), clean],
+    ["whatever failed before", of, { ...nothing, hold: hold(of) }, clean],
     ["and can be taken", wish(), done(of), process],
   ])("%s", (_, of, memory, decision) => {
     expect(decide(of, memory, periods, now)).toStrictEqual(decision)

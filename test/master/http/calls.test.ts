@@ -34,6 +34,16 @@ describe("callOf", () => {
       false,
     ],
     ["softwareInstanceBang", { _tag: "Bang", id, message: "hello" }, { ...partition, message: "hello" }, false],
+    [
+      "updateComputerPartitionRelatedInstanceList",
+      { _tag: "Related", id, references: ["a & b", "c"] },
+      {
+        ...partition,
+        instance_reference_xml:
+          '<marshal><list id="i2"><string>a &amp;amp; b</string><string>c</string></list></marshal>',
+      },
+      false,
+    ],
   ]
 
   it.each(cases)("%s", (method, report, fields, missingIsHarmless) => {

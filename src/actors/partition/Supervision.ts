@@ -1,0 +1,163 @@
+// The body of a partition's actor: decide, do, remember, from one wish to the next. A wish that makes the work under
+// way pointless cancels it; a crash of this body ends no service.
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
+import { type Mailbox, nextWish } from "../Actor.ts"
+import { retryDelay } from "../retry.ts"
+import {
+  decide,
+  type Hold,
+  initialMemory,
+  isStopOrdered,
+  orderOf,
+  type PartitionDecision,
+  type PartitionMemory,
+  type PartitionWish,
+  wishKey,
+} from "./decide.ts"
+import { destroy, free } from "./ending.ts"
+import type { PartitionParts } from "./PartitionParts.ts"
+import type { PartitionError } from "./PartitionPlace.ts"
+import { process, processAndStop } from "./processing.ts"
+
+/**
+ * Whether a newer wish makes the work for `wish` pointless, or takes the release away from under it. A moved timestamp
+ * does not: it is worked on next.
+ */
+const supersedes = (wish: PartitionWish, newer: PartitionWish): boolean =>
+  newer.partition.requested !== wish.partition.requested ||
+  newer.partition.software !== wish.partition.software ||
+  (wish.isSoftwareReady && !newer.isSoftwareReady)
+
+/** What is waited for can be given up for any other wish: nothing was begun yet. */
+const differs = (wish: PartitionWish, newer: PartitionWish): boolean =>
+  supersedes(wish, newer) || wishKey(newer) !== wishKey(wish) || orderOf(newer) !== orderOf(wish)
+
+/** After work that was left half done: what the services follow is not known. */
+const unenforced = (memory: PartitionMemory): PartitionMemory => ({
+  ...memory,
+  enforced: undefined,
+  removal: undefined,
+})
+
+export class Supervision {
+  readonly #parts: PartitionParts
+  /** Whether something is being removed: there is no way back. */
+  #isRemoving = false
+  /** Whether its processing waits for a turn. */
+  #isQueued = false
+
+  constructor(parts: PartitionParts) {
+    this.#parts = parts
+  }
+
+  readonly follow = (mailbox: Mailbox<PartitionWish>): Effect.Effect<never> =>
+    Effect.gen({ self: this }, function* () {
+      const { outcomes, view, work } = this.#parts
+      let wish = yield* mailbox.take
+      let memory = initialMemory(yield* work.processed, yield* work.removal.hasBegun)
+      while (true) {
+        yield* view.wants(wish)
+        const decision = yield* this.#decide(wish, memory)
+        if (decision._tag === "Wait") {
+          yield* view.waitsFor(decision.reason)
+          yield* outcomes.put(orderOf(wish), view.rest(wish))
+          wish = yield* nextWish(mailbox, wish, decision.until)
+          continue
+        }
+        this.#isRemoving = memory.removal === "Begun"
+        this.#isQueued = decision._tag === "Process"
+        const outcome = yield* Effect.raceFirst(
+          Effect.result(this.#perform(decision, wish, memory)),
+          Effect.as(mailbox.waitFor(this.#cancels(wish)), undefined),
+        )
+        if (outcome === undefined) {
+          memory = unenforced(memory)
+          wish = yield* mailbox.take
+        } else if (outcome._tag === "Success") memory = outcome.success
+        else memory = yield* this.#fail(wish, memory, decision._tag, outcome.failure)
+      }
+    })
+
+  #decide(wish: PartitionWish, memory: PartitionMemory): Effect.Effect<PartitionDecision> {
+    const { periods, work } = this.#parts
+    return Effect.gen(function* () {
+      const maximum = (yield* work.periodicity(wish.partition.software)) ?? periods.maximum
+      return decide(wish, memory, { ...periods, maximum }, yield* Clock.currentTimeMillis)
+    })
+  }
+
+  readonly #cancels =
+    (wish: PartitionWish) =>
+    (newer: PartitionWish): boolean =>
+      !this.#isRemoving && (this.#isQueued ? differs(wish, newer) : supersedes(wish, newer))
+
+  #perform(
+    decision: Exclude<PartitionDecision, { readonly _tag: "Wait" }>,
+    wish: PartitionWish,
+    memory: PartitionMemory,
+  ): Effect.Effect<PartitionMemory, PartitionError> {
+    switch (decision._tag) {
+      case "Enforce":
+        return this.#enforce(wish, memory)
+      case "Process": {
+        const processing = { ...decision, onTurn: () => void (this.#isQueued = false) }
+        return isStopOrdered(wish, memory)
+          ? processAndStop(this.#parts, wish, memory, processing)
+          : process(this.#parts, wish, processing)
+      }
+      case "Destroy":
+        return destroy(this.#parts, wish, memory, () => void (this.#isRemoving = true))
+      case "Free":
+        return free(this.#parts, wish)
+    }
+  }
+
+  /** Services as the last installation left them; nothing is started that was never installed. */
+  #enforce(wish: PartitionWish, memory: PartitionMemory): Effect.Effect<PartitionMemory, PartitionError> {
+    const { group, outbox, view, work } = this.#parts
+    const { requested } = wish.partition
+    // What was destroyed left nothing that could be started.
+    const processed = memory.enforced === "destroyed" ? undefined : memory.processed
+    return Effect.gen(function* () {
+      if (requested === "started" && processed !== undefined) yield* work.start(group, processed.timestamp, false)
+      if (requested === "stopped") yield* work.stop(group)
+      if (requested === "destroyed") yield* work.removal.stop(group)
+      // Its removal waits for the master.
+      const state = requested === "destroyed" ? "stopped" : requested
+      const isMended = memory.hold?.during === "Enforce"
+      const hold = isMended ? undefined : memory.hold
+      if (hold === undefined && processed !== undefined) yield* view.show(state)
+      // The master knows of the failure, and of nothing else since.
+      if (isMended) yield* outbox.offer({ _tag: "Partition", id: work.id, state })
+      return { ...memory, processed, enforced: requested, hold }
+    })
+  }
+
+  /** Tells the failure to everybody who can do something about it, and says when the work is tried again. */
+  #fail(
+    wish: PartitionWish,
+    memory: PartitionMemory,
+    during: Hold["during"],
+    { message }: PartitionError,
+  ): Effect.Effect<PartitionMemory> {
+    const { outbox, view, work } = this.#parts
+    const { id, requested } = wish.partition
+    return Effect.gen({ self: this }, function* () {
+      const failures = memory.hold?.wish === wishKey(wish) ? memory.hold.failures + 1 : 1
+      const delay = retryDelay(failures) * (0.75 + (yield* Random.next) / 2)
+      yield* Effect.logError(`${message}\n${id} is tried again in ${Math.round(delay / 1000)} s`)
+      yield* view.show("failed", message)
+      yield* work.writeErrorLog(message)
+      yield* outbox.offer({ _tag: "Partition", id, state: "error", log: message })
+      const until = (yield* Clock.currentTimeMillis) + delay
+      const reason = "it failed and is tried again"
+      const hold = { wish: wishKey(wish), during, nudge: wish.nudge, failures, until, reason }
+      // Processing for `stopped` and removal stop the services even when the rest fails.
+      const isStopped = during !== "Enforce" && requested !== "started"
+      const removal = this.#isRemoving ? ("Begun" as const) : memory.removal
+      return { ...memory, enforced: isStopped ? requested : memory.enforced, hold, removal, tried: orderOf(wish) }
+    })
+  }
+}

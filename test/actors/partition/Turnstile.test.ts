@@ -1,0 +1,114 @@
+// Whose turn it is: the rule as a table, then turns taken, given up and waited for.
+import { describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as TestClock from "effect/testing/TestClock"
+import { expect } from "vitest"
+import { admitted, type Rank, Turnstile } from "../../../src/actors/partition/Turnstile.ts"
+import { settle } from "../../support/Calls.ts"
+
+const letters: Readonly<Record<string, Rank>> = { c: "Changed", r: "Retried", a: "Aged" }
+const ranks = (word: string): ReadonlyArray<Rank> => word.split("").map((letter) => letters[letter]!)
+
+describe("who is let in", () => {
+  it.each([
+    ["nobody waits", 2, "", "", undefined],
+    ["the first", 2, "", "ccc", 0],
+    ["what changed before what failed and what is due", 2, "", "arc", 2],
+    ["what failed before what is due", 2, "", "aar", 2],
+    ["the first of the most urgent", 2, "c", "arrc", 3],
+    ["nobody beyond the limit", 2, "cc", "c", undefined],
+    ["nobody failed beyond the limit", 2, "rr", "ra", undefined],
+    ["nobody due beyond the limit", 1, "c", "ra", undefined],
+    ["one that changed beyond the limit when only others are inside", 2, "rr", "rrc", 2],
+    ["with one place, too", 1, "a", "c", 0],
+    ["but one alone", 1, "ac", "c", undefined],
+    ["and nobody less urgent past it", 1, "ac", "cr", undefined],
+  ] as const)("%s", (_, limit, inside, waiting, index) => {
+    expect(admitted(limit, ranks(inside), ranks(waiting))).toBe(index)
+  })
+})
+
+const visits = (limit: number) => {
+  const turnstile = new Turnstile(limit)
+  const inside: Array<string> = []
+  const visit = Effect.fnUntraced(function* (name: string, rank: Rank) {
+    const isOver = yield* Deferred.make<void>()
+    const work = Effect.gen(function* () {
+      inside.push(name)
+      yield* Deferred.await(isOver)
+    }).pipe(Effect.ensuring(Effect.sync(() => void inside.splice(inside.indexOf(name), 1))))
+    const fiber = yield* Effect.forkChild(turnstile.inTurn(rank, work))
+    yield* settle
+    return { fiber, end: Effect.andThen(Deferred.succeed(isOver, undefined), settle) }
+  })
+  return { inside, visit, turnstile }
+}
+
+describe("turns", () => {
+  it.effect("twenty that fail never delay one that changed", () =>
+    Effect.gen(function* () {
+      const { inside, visit } = visits(2)
+      for (let index = 0; index < 20; index++) yield* visit(`failing ${index}`, "Retried")
+      expect(inside).toStrictEqual(["failing 0", "failing 1"])
+      const changed = yield* visit("changed", "Changed")
+      expect(inside).toContain("changed")
+      yield* visit("changed next", "Changed")
+      expect(inside).not.toContain("changed next")
+      yield* changed.end
+      expect(inside).toStrictEqual(["failing 0", "failing 1", "changed next"])
+    }),
+  )
+
+  it.effect("an end lets the most urgent in", () =>
+    Effect.gen(function* () {
+      const { inside, visit } = visits(1)
+      const first = yield* visit("first", "Changed")
+      yield* visit("due", "Aged")
+      const failed = yield* visit("failed", "Retried")
+      yield* first.end
+      expect(inside).toStrictEqual(["failed"])
+      yield* failed.end
+      expect(inside).toStrictEqual(["due"])
+    }),
+  )
+
+  it.effect("one that hangs gives its turn to others after a while, and its end gives no second one back", () =>
+    Effect.gen(function* () {
+      const { inside, visit } = visits(1)
+      const hanging = yield* visit("hanging", "Changed")
+      yield* visit("next", "Changed")
+      yield* visit("last", "Changed")
+      yield* TestClock.adjust("119 seconds")
+      expect(inside).toStrictEqual(["hanging"])
+      yield* TestClock.adjust("1 second")
+      yield* settle
+      expect(inside).toStrictEqual(["hanging", "next"])
+      yield* Fiber.interrupt(hanging.fiber)
+      yield* settle
+      expect(inside).toStrictEqual(["next"])
+    }),
+  )
+
+  it.effect("whoever waits for one can be interrupted, and is not let in later", () =>
+    Effect.gen(function* () {
+      const { inside, visit } = visits(1)
+      const first = yield* visit("first", "Changed")
+      const second = yield* visit("second", "Changed")
+      yield* visit("third", "Changed")
+      yield* Fiber.interrupt(second.fiber)
+      yield* first.end
+      expect(inside).toStrictEqual(["third"])
+    }),
+  )
+
+  it.effect("a failure gives the turn back, too", () =>
+    Effect.gen(function* () {
+      const { inside, turnstile, visit } = visits(1)
+      yield* Effect.flip(turnstile.inTurn("Changed", Effect.fail("broken")))
+      yield* visit("next", "Changed")
+      expect(inside).toStrictEqual(["next"])
+    }),
+  )
+})
