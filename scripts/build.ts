@@ -45,11 +45,25 @@ export { default as EnvHttpProxyAgent } from "undici/lib/dispatcher/env-http-pro
       : undefined,
 }
 
+const transform = { target: "node22" }
+
+/** As text, too: what a worker thread runs, which is little and starts at once. */
+const textOfWorker: Plugin = {
+  name: "text-of-worker",
+  load: async (id) => {
+    if (!id.endsWith("/files/archive/source.ts")) return undefined
+    const worker = await rolldown({ input: "src/files/archive/worker.ts", platform: "node", transform })
+    const { output } = await worker.generate({ format: "cjs", comments: false })
+    await worker.close()
+    return `export const workerProgram = { text: ${JSON.stringify(output[0].code)} }`
+  },
+}
+
 const bundle = await rolldown({
   input: "src/main.ts",
   platform: "node",
-  plugins: [lazyBuiltins, leanUndici, textOfLauncher],
-  transform: { target: "node22" },
+  plugins: [lazyBuiltins, leanUndici, textOfLauncher, textOfWorker],
+  transform,
 })
 const { output } = await bundle.write({
   file: `${target}/slapgrid.js`,
