@@ -6,6 +6,7 @@ import { PartitionActors } from "./actors/partition/PartitionActor.ts"
 import { SoftwareActors } from "./actors/software/SoftwareActor.ts"
 import { Buildout } from "./build/Buildout.ts"
 import { InstanceBuild } from "./build/InstanceBuild.ts"
+import { NetworkCache } from "./build/networkcache/NetworkCache.ts"
 import { SoftwareBuild } from "./build/SoftwareBuild.ts"
 import { NodeConfig, type NodeConfigShape } from "./config/NodeConfig.ts"
 import { ControlServer } from "./control/ControlServer.ts"
@@ -45,7 +46,9 @@ const layerWithMaster = (config: NodeConfigShape, { takeOver = false }: NodeOpti
     Inheritances.layer,
     LogKeepers.layer,
   ).pipe(Layer.provideMerge([AdoptedProcesses.layer, Launcher.layer]), Layer.provideMerge(Containment.layer))
-  const builds = Layer.mergeAll(SoftwareBuild.layer, InstanceBuild.layer).pipe(Layer.provide(Buildout.layerCold))
+  const builds = Layer.mergeAll(SoftwareBuild.layer, InstanceBuild.layer).pipe(
+    Layer.provide([Buildout.layerCold, NetworkCache.layer]),
+  )
   const actors = Layer.mergeAll(SoftwareActors.layer, PartitionActors.layer)
   return NodeSupervisor.layer.pipe(
     Layer.provideMerge(ControlServer.layer(agentDirectory(config.instanceRoot))),

@@ -28,6 +28,7 @@ import { LogKeepers } from "../process/logs/LogKeeper.ts"
 import { type BuildError, toBuildError, withOutput } from "./BuildError.ts"
 import { checkSpace, overLimits } from "./buildLimits.ts"
 import { Buildout } from "./Buildout.ts"
+import { NetworkCache } from "./networkcache/NetworkCache.ts"
 import { type BuildMode, buildoutArguments } from "./profile.ts"
 import { type BuildProgress, nothingRead, progressOf, readOn } from "./progress.ts"
 import { completedFile, copyNetrc, logFile, skippedMarker, skipsBootstrap, writeProfile } from "./ReleaseFiles.ts"
@@ -58,7 +59,7 @@ export class SoftwareBuild extends Context.Service<
   {
     /** Whether an earlier build of this release was finished and reported. */
     readonly isCompleted: (url: SoftwareUrl) => Effect.Effect<boolean, BuildError>
-    /** Runs buildout, and `watch` beside it as long as it runs. */
+    /** Takes the release from the network cache, or runs buildout, and `watch` beside it as long as it runs. */
     readonly build: (
       url: SoftwareUrl,
       mode: BuildMode,
@@ -79,6 +80,7 @@ export class SoftwareBuild extends Context.Service<
       const config = yield* NodeConfig
       const accounts = yield* Accounts
       const buildout = yield* Buildout
+      const cache = yield* NetworkCache
       const containment = yield* Containment
       const logs = yield* LogKeepers
       const revisionOf = gitRevision(yield* Spawner, agentDirectory(config.instanceRoot))
@@ -155,6 +157,7 @@ export class SoftwareBuild extends Context.Service<
           yield* Effect.acquireRelease(endBuilds(path), () => endBuilds(path))
           yield* removeRemains(path)
           yield* checkSpace(config)
+          if ((yield* cache.fetch(url)) === "Installed") return
           const release = yield* prepare(url)
           const log = yield* release.directory.openLog(logFile, logLimit)
           yield* keptLog(path)

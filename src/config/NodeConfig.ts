@@ -2,6 +2,7 @@
 // bytes, durations are milliseconds.
 import * as Context from "effect/Context"
 import type { ComputerId } from "../domain/ids.ts"
+import type { NetworkCacheConfig } from "./networkCache.ts"
 
 export interface NodeConfigShape {
   readonly computerId: ComputerId
@@ -20,6 +21,8 @@ export interface NodeConfigShape {
   readonly buildTimePartList: ReadonlyArray<string>
   /** Options that buildouts of software releases get as `networkcache:<key>=<value>`, in the reference's order. */
   readonly buildoutNetworkCache: ReadonlyArray<readonly [key: string, value: string]>
+  /** Where binaries of software releases come from and go to. */
+  readonly networkCache: NetworkCacheConfig
   /** Where partitions have directories on other volumes; empty: nowhere. */
   readonly instanceStorageHome: string
   readonly ipv4GlobalNetwork: string

@@ -7,8 +7,9 @@ import { ComputerId } from "../domain/ids.ts"
 import type { ConfigProblem } from "./ConfigError.ts"
 import { quote } from "./DialectError.ts"
 import type { PathNeed } from "./disk.ts"
+import { readNetworkCaches } from "./networkCache.ts"
 import type { NodeConfigShape } from "./NodeConfig.ts"
-import { findSetting, flagOf, NETWORK_CACHE_SECTIONS, NODE_SECTIONS } from "./sources.ts"
+import { findSetting, flagOf, NODE_SECTIONS } from "./sources.ts"
 import type { Setting, Sources } from "./sources.ts"
 import {
   parseBoolean,
@@ -197,28 +198,6 @@ const readBuildout = (reader: SettingsReader): string => {
   return buildout ?? ""
 }
 
-// What the reference passes on to buildouts, in its order.
-const BUILDOUT_NETWORK_CACHE = [
-  { key: "signature-private-key-file", isFile: true },
-  { key: "upload-cache-url", isFile: false },
-  { key: "upload-dir-url", isFile: false },
-  { key: "shacache-ca-file", isFile: true },
-  { key: "shacache-cert-file", isFile: true },
-  { key: "shacache-key-file", isFile: true },
-  { key: "shadir-ca-file", isFile: true },
-  { key: "shadir-cert-file", isFile: true },
-  { key: "shadir-key-file", isFile: true },
-] as const
-
-const readNetworkCache = (reader: SettingsReader): NodeConfigShape["buildoutNetworkCache"] =>
-  BUILDOUT_NETWORK_CACHE.flatMap(({ key, isFile }) => {
-    const spellings = key === "signature-private-key-file" ? [key, key.replaceAll("-", "_")] : [key]
-    const setting = reader.find(key, NETWORK_CACHE_SECTIONS, spellings)
-    const text = reader.text(setting)
-    const value = isFile ? reader.path(setting, text, READABLE_FILE) : text
-    return value === "" ? [] : [[key, value] as const]
-  })
-
 // Of the reference's passes: one for software releases, one for instances and promises, one for reports.
 const PID_FILES = {
   pidfile_software: "/opt/slapos/slapgrid-sr.pid",
@@ -272,7 +251,7 @@ export const resolveSettings = (sources: Sources, surroundings: Surroundings): S
     buildout: readBuildout(reader),
     sharedPartList: parseLines(reader.text(reader.find("shared_part_list"))),
     buildTimePartList: parseLines(reader.text(reader.find("build_time_part_list"))),
-    buildoutNetworkCache: readNetworkCache(reader),
+    ...readNetworkCaches(reader),
     instanceStorageHome: storage === "" ? "" : absolute(storage),
     ipv4GlobalNetwork: reader.text(reader.find("ipv4_global_network")),
     syncInterval: reader.valueOr("sync_interval", parseSeconds(1), SYNC_INTERVAL),

@@ -12,13 +12,16 @@ export const md5Hex = (text: string): string => createHash("md5").update(text).d
 /** Where a software release lives. */
 export const releaseDirectory = (softwareRoot: string, url: string): string => `${softwareRoot}/${md5Hex(url)}`
 
-/** Bytes that an ordinary user can still write on the file system of `path`. */
+/** Bytes that an ordinary user can still write on the file system of `path`. Throws what node:fs throws. */
+export const availableSpace = (path: string): number => {
+  const stats = fs.statfsSync(path)
+  return stats.bavail * stats.bsize
+}
+
+/** As `availableSpace`. */
 export const freeSpace = (path: string): Effect.Effect<number, FileError> =>
   Effect.try({
-    try: () => {
-      const stats = fs.statfsSync(path)
-      return stats.bavail * stats.bsize
-    },
+    try: () => availableSpace(path),
     catch: (cause) => fromErrno("look at the free space of", path, cause),
   })
 
@@ -111,6 +114,18 @@ export const ownUid = (instanceRoot: string, id: string): number | undefined => 
   const uid = uidOf(id)
   if (uid === undefined || uid === 0 || uid === process.geteuid?.()) return undefined
   return fs.readdirSync(instanceRoot).some((name) => name !== id && uidOf(name) === uid) ? undefined : uid
+}
+
+/** As Node names it: `x64`, `arm64`. */
+export const architecture = (): string => process.arch
+
+/** The path without links; itself when it leads nowhere. */
+export const realPath = (path: string): string => {
+  try {
+    return fs.realpathSync(path)
+  } catch {
+    return path
+  }
 }
 
 export const processors = (): number => os.availableParallelism()

@@ -1,26 +1,13 @@
 // Which revision a profile in a git checkout is at, asked as the user who will build it (git refuses strangers' trees).
 import * as Effect from "effect/Effect"
-import { randomBytes } from "node:crypto"
-import * as fs from "node:fs"
 import { dirname } from "node:path"
 import { inheritedEnvironment, pathExists, readEnd } from "../files/machine.ts"
+import { namelessFile } from "../files/namelessFile.ts"
 import { sessionEnclosure } from "./containment/Containment.ts"
 import type { Credentials } from "./privileges.ts"
 import type { Spawner } from "./Spawner.ts"
 
 const maxLength = 4096
-
-/** An open file without a name; `directory` is the agent's own. */
-const namelessFile = (directory: string) =>
-  Effect.acquireRelease(
-    Effect.sync(() => {
-      const path = `${directory}/output-${randomBytes(9).toString("hex")}`
-      const fd = fs.openSync(path, "wx+", 0o600)
-      fs.unlinkSync(path)
-      return fd
-    }),
-    (fd) => Effect.sync(() => fs.closeSync(fd)),
-  )
 
 /** Gives the line of `git describe`, or undefined when `profile` is no file in a checkout. */
 export const gitRevision = (spawner: Spawner["Service"], directory: string) =>

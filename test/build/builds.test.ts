@@ -11,6 +11,7 @@ import { BuildError, checkFreeSpace, toBuildError } from "../../src/build/BuildE
 import { Buildout, type BuildoutRequest } from "../../src/build/Buildout.ts"
 import type { BuildProgress } from "../../src/build/progress.ts"
 import { InstanceBuild } from "../../src/build/InstanceBuild.ts"
+import { NetworkCache } from "../../src/build/networkcache/NetworkCache.ts"
 import { SoftwareBuild } from "../../src/build/SoftwareBuild.ts"
 import { NodeConfig, type NodeConfigShape } from "../../src/config/NodeConfig.ts"
 import type { SoftwareUrl } from "../../src/domain/ids.ts"
@@ -68,6 +69,7 @@ const machine = Effect.fnUntraced(function* (changes: Partial<NodeConfigShape> =
   const context = yield* Layer.build(
     Layer.merge(SoftwareBuild.layer, InstanceBuild.layer).pipe(
       Layer.provide(Layer.succeed(Buildout, Buildout.of({ run: buildouts.call }))),
+      Layer.provide(Layer.succeed(NetworkCache, NetworkCache.of({ fetch: () => Effect.succeed("Missing") }))),
       Layer.provide(spawner.layer),
       Layer.provide(Layer.provide(Accounts.layer({ rootCheck: true }), Launcher.layer)),
       Layer.provide(Layer.succeed(LogKeepers, LogKeepers.of({ keep: () => Effect.succeed(Effect.void) }))),

@@ -7,6 +7,7 @@ import { parseDialect } from "../../src/config/dialect.ts"
 import { resolveSettings } from "../../src/config/settings.ts"
 import type { Settings, Surroundings } from "../../src/config/settings.ts"
 import type { Flags } from "../../src/config/sources.ts"
+import { noNetworkCache } from "../support/facts.ts"
 
 const surroundings: Surroundings = { fileHint: "[slapos] of /x.cfg", complete: true, buildout: "/usr/bin/buildout" }
 
@@ -24,6 +25,8 @@ software_root = /opt/slapgrid
 const problemsOf = (settings: Settings): ReadonlyArray<string> =>
   settings.problems.map(({ option, source, problem }) => `${option} (${source}): ${problem}`)
 
+const certificate = /^-----BEGIN CERTIFICATE-----\n[^-]+-----END CERTIFICATE-----\n$/
+
 describe("resolveSettings", () => {
   it("has a default for whatever is not mandatory", () => {
     expect(settle(`[slapos]${mandatory}`).config).toStrictEqual({
@@ -37,6 +40,7 @@ describe("resolveSettings", () => {
       sharedPartList: [],
       buildTimePartList: [],
       buildoutNetworkCache: [],
+      networkCache: noNetworkCache,
       instanceStorageHome: "",
       ipv4GlobalNetwork: "",
       syncInterval: 60_000,
@@ -85,6 +89,25 @@ describe("resolveSettings", () => {
         ["shadir-cert-file", "/etc/opt/slapos/shacache/shadir.cert"],
         ["shadir-key-file", "/etc/opt/slapos/shacache/shadir.key"],
       ],
+      networkCache: {
+        download: { cacheUrl: "http://shacache.example.com", dirUrl: "http://shadir.example.com" },
+        upload: { cacheUrl: "https://shacache.example.com/binary", dirUrl: "https://shadir.example.com/binary" },
+        trusted: [expect.stringMatching(certificate), expect.stringMatching(certificate)],
+        signatureKeyFile: "/etc/opt/slapos/shacache/signature.key",
+        shacache: {
+          caFile: "/etc/opt/slapos/shacache/ca.cert",
+          certFile: "/etc/opt/slapos/shacache/shacache.cert",
+          keyFile: "/etc/opt/slapos/shacache/shacache.key",
+        },
+        shadir: {
+          caFile: "/etc/opt/slapos/shacache/ca.cert",
+          certFile: "/etc/opt/slapos/shacache/shadir.cert",
+          keyFile: "/etc/opt/slapos/shacache/shadir.key",
+        },
+        neverDownloaded: ["https://lab.example.com/slapos/raw/master", "https://lab.example.com/slapos/raw/1.0/"],
+        neverUploaded: ["https://lab.example.com/slapos/raw/master", "/"],
+        onlyDownloaded: ["https://lab.example.com/slapos/raw/1.0.300/"],
+      },
       instanceStorageHome: "/srv/storage",
       ipv4GlobalNetwork: "10.0.0.0/16",
       syncInterval: 45_000,

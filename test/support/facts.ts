@@ -1,5 +1,6 @@
 // Valid values of the domain for tests: ids, a configuration, programs.
 import * as Schema from "effect/Schema"
+import type { NetworkCacheConfig } from "../../src/config/networkCache.ts"
 import type { NodeConfigShape } from "../../src/config/NodeConfig.ts"
 import type { DesiredPartition, DesiredSoftware, DesiredState } from "../../src/domain/DesiredState.ts"
 import { ComputerId, PartitionId, SoftwareUrl } from "../../src/domain/ids.ts"
@@ -12,6 +13,19 @@ export const slappart0 = partitionId("slappart0")
 export const slappart1 = partitionId("slappart1")
 export const release = softwareUrl("https://example.com/software.cfg")
 
+const noTls = { caFile: undefined, certFile: undefined, keyFile: undefined }
+export const noNetworkCache: NetworkCacheConfig = {
+  download: undefined,
+  upload: undefined,
+  trusted: [],
+  signatureKeyFile: undefined,
+  shacache: noTls,
+  shadir: noTls,
+  neverDownloaded: [],
+  neverUploaded: [],
+  onlyDownloaded: [],
+}
+
 export const nodeConfig = (changes: Partial<NodeConfigShape> = {}): NodeConfigShape => ({
   computerId,
   instanceRoot: "/nowhere/instances",
@@ -23,6 +37,7 @@ export const nodeConfig = (changes: Partial<NodeConfigShape> = {}): NodeConfigSh
   sharedPartList: [],
   buildTimePartList: [],
   buildoutNetworkCache: [],
+  networkCache: noNetworkCache,
   instanceStorageHome: "",
   ipv4GlobalNetwork: "",
   syncInterval: 60_000,

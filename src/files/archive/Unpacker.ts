@@ -107,7 +107,7 @@ export class Unpacker implements TarListener {
       this.#naming(() => this.#checkSymlink(placeOf(entry.path, this.#target.folder), entry.target))
     }
     // The last one made first: what is in a directory was made after it.
-    for (const [place, { mode, mtime }] of [...this.#directories].reverse()) {
+    for (const [place, { mode, mtime }] of [...this.#directories].toReversed()) {
       if (place === "") continue
       const path = this.#pathOf(place)
       if (this.#target.owner !== undefined) fs.lchownSync(path, this.#target.owner.uid, this.#target.owner.gid)

@@ -43,7 +43,7 @@ export const unpackArchive = async (job: UnpackJob): Promise<void> => {
 
 const explained = (cause: unknown): unknown => {
   if (!(cause instanceof Error) || !("code" in cause)) return cause
-  return /^Z_/.test(String(cause.code)) || cause.code === "ERR_TRAILING_JUNK_AFTER_STREAM_END"
+  return String(cause.code).startsWith("Z_") || cause.code === "ERR_TRAILING_JUNK_AFTER_STREAM_END"
     ? new TarError(`is no gzip file, or a damaged one (${String(cause.code)})`)
     : cause
 }

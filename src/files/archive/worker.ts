@@ -18,4 +18,5 @@ const answerFor = (cause: unknown): UnpackAnswer => {
 // No top-level await: the bundled text of this file is a script.
 void unpackArchive(workerData as UnpackJob)
   .then((): UnpackAnswer => ({ reason: "Done", message: "" }), answerFor)
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread's port, no window
   .then((answer) => parentPort?.postMessage(answer))

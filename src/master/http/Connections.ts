@@ -2,8 +2,8 @@
 // environment, and short-lived pools for partitions that speak with their own certificate.
 import { constants } from "node:fs"
 import { open } from "node:fs/promises"
-import { getCACertificates } from "node:tls"
 import { Agent, type Dispatcher, EnvHttpProxyAgent } from "undici"
+import { isLoopback, systemCertificates } from "../../files/network.ts"
 import { CredentialsError, maximumAnswer } from "./failures.ts"
 
 export interface CertificateFiles {
@@ -96,15 +96,6 @@ const connect = (master: URL, { ca, cert, key }: Credentials): Dispatcher => {
     ? new Agent({ ...options, connect: tls })
     : new EnvHttpProxyAgent({ ...options, connect: tls, requestTls: tls })
 }
-
-/** Node trusts a list of its own; operators expect what the machine trusts, and get Node's where it has nothing. */
-const systemCertificates = (): Array<string> => {
-  const system = getCACertificates("system")
-  return system.length > 0 ? [...system, ...getCACertificates("extra")] : getCACertificates("default")
-}
-
-const isLoopback = (hostname: string): boolean =>
-  hostname === "localhost" || hostname === "[::1]" || /^127(?:\.[0-9]+){3}$/.test(hostname)
 
 const isMissing = (error: unknown): boolean => error instanceof Error && "code" in error && error.code === "ENOENT"
 

@@ -1,0 +1,47 @@
+// What this machine is to a network cache: the words of its compiler and of its distribution.
+import * as Effect from "effect/Effect"
+import { architecture, inheritedEnvironment, readEnd, readTrusted } from "../../files/machine.ts"
+import { namelessFile } from "../../files/namelessFile.ts"
+import { sessionEnclosure } from "../../process/containment/Containment.ts"
+import type { Credentials } from "../../process/privileges.ts"
+import type { Spawner } from "../../process/Spawner.ts"
+import { type Distribution, distributionOf, multiarchWithoutCompiler } from "./entries.ts"
+
+export interface Machine {
+  readonly multiarch: string
+  readonly os: Distribution
+}
+
+const osRelease = Effect.catch(readTrusted("/etc/os-release"), () => readTrusted("/usr/lib/os-release"))
+
+/** `directory` is the agent's own; undefined when neither a compiler nor the distribution tells what it is. */
+export const describeMachine = (
+  spawner: Spawner["Service"],
+  directory: string,
+  credentials: Credentials | undefined,
+): Effect.Effect<Machine | undefined> =>
+  Effect.gen(function* () {
+    const release = yield* Effect.orElseSucceed(osRelease, () => "")
+    const output = yield* namelessFile(directory)
+    const byCompiler = yield* spawner
+      .run({
+        argv: ["gcc", "-dumpmachine"],
+        cwd: "/",
+        env: inheritedEnvironment(),
+        credentials,
+        umask: 0o027,
+        output,
+        timeout: 10_000,
+        enclosure: sessionEnclosure,
+      })
+      .pipe(
+        Effect.andThen(readEnd(output, 0, 4096)),
+        Effect.map((text) => text.trim().split("\n").at(-1)),
+        // A machine that only takes what others have built needs no compiler.
+        Effect.orElseSucceed(() => multiarchWithoutCompiler(release, architecture())),
+      )
+    return byCompiler === undefined ? undefined : { multiarch: byCompiler, os: distributionOf(release) }
+  }).pipe(
+    Effect.scoped,
+    Effect.orElseSucceed(() => undefined),
+  )
