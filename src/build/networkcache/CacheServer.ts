@@ -275,7 +275,7 @@ const pour = async (
       limit = progress.bytes + Math.min(left, Math.max(roomInterval, chunk.length))
     }
     digest.update(chunk)
-    for (let written = 0; written < chunk.length; ) {
+    for (let written = 0; written < chunk.length;) {
       const { bytesWritten } = await write(fd, chunk, written, chunk.length - written, progress.bytes + written)
       written += bytesWritten
     }

@@ -44,7 +44,9 @@ export class NetworkCache extends Context.Service<
         return yield* describeMachine(spawner, agentDirectory(config.instanceRoot), credentials)
       }).pipe(
         Effect.mapError(({ message }) => new Miss({ message, isTrouble: true })),
-        Effect.flatMap((found) => (found === undefined ? miss("what this machine is, is not known") : Effect.succeed(found))),
+        Effect.flatMap((found) =>
+          found === undefined ? miss("what this machine is, is not known") : Effect.succeed(found),
+        ),
       )
 
       const fetch = Effect.fn("NetworkCache.fetch")(function* (url: SoftwareUrl) {

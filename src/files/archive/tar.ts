@@ -75,7 +75,13 @@ export const parseRecords = (bytes: Buffer): ReadonlyMap<string, string> => {
     const digits = space < 0 ? "" : bytes.toString("latin1", from, space)
     const end = from + Number(digits)
     const equals = bytes.indexOf(0x3d, space)
-    if (!/^[1-9]\d{0,6}$/.test(digits) || end > bytes.length || bytes[end - 1] !== 0x0a || equals < 0 || equals >= end) {
+    if (
+      !/^[1-9]\d{0,6}$/.test(digits) ||
+      end > bytes.length ||
+      bytes[end - 1] !== 0x0a ||
+      equals < 0 ||
+      equals >= end
+    ) {
       throw new TarError("is damaged: an extended header cannot be read")
     }
     records.set(bytes.toString("latin1", space + 1, equals), bytes.toString("latin1", equals + 1, end - 1))

@@ -33,8 +33,7 @@ export const unpack = (job: UnpackJob): Effect.Effect<void, ArchiveError> =>
     Effect.sync(() => start(job)),
     (worker) =>
       Effect.callback<void, ArchiveError>((resume) => {
-        const fail = (reason: ArchiveError["reason"], message: string) =>
-          resume(new ArchiveError({ reason, message }))
+        const fail = (reason: ArchiveError["reason"], message: string) => resume(new ArchiveError({ reason, message }))
         worker.on("message", ({ message, reason }: UnpackAnswer) =>
           reason === "Done" ? resume(Effect.void) : fail(reason, message),
         )

@@ -16,7 +16,7 @@ const readSize = 64 * 1024
 const chunkSize = 256 * 1024
 
 const bytesOf = function* (fd: number): Generator<Buffer> {
-  for (let position = 0; ; ) {
+  for (let position = 0; ;) {
     const buffer = Buffer.allocUnsafe(readSize)
     const count = fs.readSync(fd, buffer, 0, readSize, position)
     if (count === 0) return

@@ -149,8 +149,16 @@ describe("refused with its cause is", () => {
     ],
     ["an unknown type", tarball({ name: "z", type: "Z" }), "unknown type"],
     ["a directory with content", tarball({ name: "d/", type: "5", content: "x" }), "is no file and has content"],
-    ["a name for all entries", tarball({ name: "g", type: "g", content: record("path", "p") }), "gives one path to all"],
-    ["a record that lies about its length", tarball({ name: "x", type: "x", content: "99 path=a\n" }), "cannot be read"],
+    [
+      "a name for all entries",
+      tarball({ name: "g", type: "g", content: record("path", "p") }),
+      "gives one path to all",
+    ],
+    [
+      "a record that lies about its length",
+      tarball({ name: "x", type: "x", content: "99 path=a\n" }),
+      "cannot be read",
+    ],
     ["a size that is no number", tarball({ name: "x", type: "x", content: record("size", "-1") }), "no valid size"],
     ["endless records", tarball({ name: "x", type: "x", size: 2 ** 30 }), "has an extended header of 1073741824 bytes"],
     ["a wrong checksum", Buffer.concat([large, Buffer.alloc(1024)]), "wrong checksum"],

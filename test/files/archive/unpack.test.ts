@@ -168,11 +168,7 @@ describe("refused is", () => {
     ["an absolute link", [{ name: "l", type: "2", target: "/etc/passwd" }], "outside its folder"],
     [
       "a file through a link",
-      [
-        { name: "d/f" },
-        { name: "l", type: "2", target: "d" },
-        { name: "l/g", content: "x" },
-      ],
+      [{ name: "d/f" }, { name: "l", type: "2", target: "d" }, { name: "l/g", content: "x" }],
       "lies below a link or a file",
     ],
     [
@@ -185,12 +181,29 @@ describe("refused is", () => {
     ],
     [
       "a directory through a link",
-      [{ name: "l", type: "2", target: "." }, { name: "l/d/", type: "5" }],
+      [
+        { name: "l", type: "2", target: "." },
+        { name: "l/d/", type: "5" },
+      ],
       "lies below a link or a file",
     ],
-    ["a directory in a link's place", [{ name: "l", type: "2", target: "." }, { name: "l/", type: "5" }], "twice"],
+    [
+      "a directory in a link's place",
+      [
+        { name: "l", type: "2", target: "." },
+        { name: "l/", type: "5" },
+      ],
+      "twice",
+    ],
     ["a file below a file", [{ name: "f" }, { name: "f/g" }], "lies below a link or a file"],
-    ["a file in a link's place", [{ name: "l", type: "2", target: "f" }, { name: "l", content: "x" }], "twice"],
+    [
+      "a file in a link's place",
+      [
+        { name: "l", type: "2", target: "f" },
+        { name: "l", content: "x" },
+      ],
+      "twice",
+    ],
     [
       "a link that turns back through a link",
       [
