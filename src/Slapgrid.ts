@@ -4,6 +4,7 @@ import * as Layer from "effect/Layer"
 import { NodeSupervisor } from "./actors/NodeSupervisor.ts"
 import { PartitionActors } from "./actors/partition/PartitionActor.ts"
 import { SoftwareActors } from "./actors/software/SoftwareActor.ts"
+import { UsageActors } from "./actors/usage/UsageActor.ts"
 import { Buildout } from "./build/Buildout.ts"
 import { InstanceBuild } from "./build/InstanceBuild.ts"
 import { NetworkCache } from "./build/networkcache/NetworkCache.ts"
@@ -31,6 +32,7 @@ import { NodeMeter } from "./process/usage/NodeMeter.ts"
 import { Bangs } from "./report/Bangs.ts"
 import { Outbox } from "./report/Outbox.ts"
 import { StatusBoard } from "./report/StatusBoard.ts"
+import { UsageLedger } from "./report/usage/UsageLedger.ts"
 import { version } from "./version.ts"
 
 export interface NodeOptions {
@@ -56,6 +58,8 @@ const layerWithMaster = (config: NodeConfigShape, { takeOver = false }: NodeOpti
     Layer.provideMerge(Layer.provide(MasterSync.layer, DesiredCache.layer)),
     Layer.provide([actors, ServiceCommands.layer, NodeMeter.layer]),
     Layer.provide(PartitionServices.layer),
+    Layer.provideMerge(UsageActors.layer),
+    Layer.provide(UsageLedger.layer),
     Layer.provide(builds),
     Layer.provide(Bangs.layer),
     Layer.provideMerge(Outbox.layer),

@@ -29,6 +29,8 @@ export interface NodeConfigShape {
   readonly syncInterval: number
   /** The first question after a start that knows what to run comes at a random moment within this, or the interval. */
   readonly maximalDelay: number
+  /** How often usage is reported. */
+  readonly reportInterval: number
   /** How long a service may take to end after SIGTERM before it is killed. */
   readonly stopTimeout: number
   /** Age after which an unchanged partition is processed again; 0 always, negative never. */

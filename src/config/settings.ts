@@ -256,6 +256,7 @@ export const resolveSettings = (sources: Sources, surroundings: Surroundings): S
     ipv4GlobalNetwork: reader.text(reader.find("ipv4_global_network")),
     syncInterval: reader.valueOr("sync_interval", parseSeconds(1), SYNC_INTERVAL),
     maximalDelay: reader.valueOr("maximal_delay", parseSeconds(0), "0"),
+    reportInterval: reader.valueOr("report_interval", parseSeconds(1), DAY),
     stopTimeout: reader.valueOr("stop_timeout", parseSeconds(1), STOP_TIMEOUT),
     maximumPeriodicity: reader.valueOr("maximum_periodicity", parseSeconds(Number.NEGATIVE_INFINITY), DAY),
     partitionTimeout: reader.value("partition_timeout", parseSeconds(1), ["partition_timeout", "partition-timeout"]),

@@ -86,6 +86,50 @@ export interface LimitStatus {
   readonly problem: string | undefined
 }
 
+/** A journal that the master may have counted twice: it got it again after an answer was lost. */
+export interface DoubledJournal {
+  readonly journal: string
+  /** SHA-256 of what was sent, both times. */
+  readonly hash: string
+  readonly at: number
+}
+
+/** A journal that the master has not taken, or whose sources are still there. */
+export interface PendingJournal {
+  readonly journal: string
+  readonly state: "sealed" | "in flight" | "acknowledged"
+  readonly sealedAt: number
+  readonly movements: number
+  readonly error: string | undefined
+}
+
+export interface UsageStatus {
+  /** When reports were made and collected last, and when they are again. */
+  readonly lastReport: number | undefined
+  readonly nextReport: number | undefined
+  readonly pending: ReadonlyArray<PendingJournal>
+  /** The last of them. */
+  readonly possiblyDoubled: ReadonlyArray<DoubledJournal>
+  /** Files that are no reports, as they were found last. */
+  readonly invalid: ReadonlyArray<InvalidReport>
+  readonly error: string | undefined
+}
+
+/** Before anything is known. */
+export const noUsage: UsageStatus = {
+  lastReport: undefined,
+  nextReport: undefined,
+  pending: [],
+  possiblyDoubled: [],
+  invalid: [],
+  error: undefined,
+}
+
+export interface InvalidReport {
+  readonly path: string
+  readonly reason: string
+}
+
 export interface NodeStatus {
   readonly computer: ComputerId
   readonly pid: number
@@ -94,6 +138,7 @@ export interface NodeStatus {
   readonly containment: ContainmentKind
   readonly limits: ReadonlyArray<LimitStatus>
   readonly sync: SyncStatus
+  readonly usage: UsageStatus
   readonly software: ReadonlyArray<SoftwareStatus>
   readonly partitions: ReadonlyArray<PartitionStatus>
 }

@@ -8,6 +8,7 @@ import { createHash, randomBytes } from "node:crypto"
 import * as fs from "node:fs"
 import { at, withDirectory, withEntry, withParent } from "./at.ts"
 import { errnoOf, FileError, fromErrno, unsafe } from "./FileError.ts"
+import { checkRegular, firstNames, readBounded, type Snapshot, snapshotOf, sync, withFile } from "./reading.ts"
 import { removeContents } from "./removeTree.ts"
 
 const { O_APPEND, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } = fs.constants
@@ -35,44 +36,6 @@ const maxFileSize = 16 * 1024 * 1024
 const maxHashedSize = 64 * 1024
 /** More programs than any instance has; a partition must not keep the agent busy with listing them. */
 const maxPrograms = 2000
-
-/** A regular file with a single name: no link to somebody else's file, no FIFO, no device. */
-const checkRegular = (fd: number, operation: string, shown: string): fs.Stats => {
-  const stats = fs.fstatSync(fd)
-  if (!stats.isFile()) throw unsafe(operation, shown, "not a regular file")
-  if (stats.nlink > 1) throw unsafe(operation, shown, "the file has several hard links")
-  return stats
-}
-
-const withFile = <A>(fd: number, use: (fd: number) => A): A => {
-  try {
-    return use(fd)
-  } finally {
-    fs.closeSync(fd)
-  }
-}
-
-const readBounded = (directory: number, name: string, shown: string, limit: number): Buffer =>
-  withFile(fs.openSync(at(directory, name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK), (fd) => {
-    const stats = checkRegular(fd, "read", shown)
-    if (stats.size > limit) {
-      throw new FileError({
-        path: shown,
-        operation: "read",
-        reason: "TooLarge",
-        message: `cannot read ${shown}: ${stats.size} bytes, more than the limit of ${limit}`,
-      })
-    }
-    // The size can grow meanwhile: read no more than was allowed.
-    const buffer = Buffer.alloc(stats.size)
-    let length = 0
-    while (length < buffer.length) {
-      const count = fs.readSync(fd, buffer, length, buffer.length - length, length)
-      if (count === 0) break
-      length += count
-    }
-    return buffer.subarray(0, length)
-  })
 
 /** Changes the owner where it differs: an ordinary user may not even ask. */
 const giveTo = (fd: number, owner: DirectoryOwner): void => {
@@ -232,6 +195,21 @@ export class OwnedDirectory {
     return undefinedIfAbsent(this.read(relative, limit))
   }
 
+  /**
+   * Like `read`, with what is needed to know the file again, which must be the user's `owner` if that is given. Fails when
+   * it is written to meanwhile.
+   */
+  snapshot(relative: string, limit: number, owner?: number): Effect.Effect<Snapshot, FileError> {
+    return this.#in("read", relative, (directory, name, shown) =>
+      withFile(fs.openSync(at(directory, name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK), (fd) => {
+        if (owner !== undefined && fs.fstatSync(fd).uid !== owner) {
+          throw unsafe("read", shown, "it belongs to somebody else")
+        }
+        return snapshotOf(fd, shown, limit)
+      }),
+    )
+  }
+
   /** Milliseconds since 1970 of the last change, or undefined when there is no such file. */
   modifiedAt(relative: string): Effect.Effect<number | undefined, FileError> {
     return undefinedIfAbsent(
@@ -310,6 +288,36 @@ export class OwnedDirectory {
     return relative === undefined
       ? attempt("list", this.path, () => withDirectory(this.path, this.path, list))
       : this.#in("list", relative, (directory, name, shown) => withDirectory(at(directory, name), shown, list))
+  }
+
+  /** At most `limit` names in a directory below this one, in no order; none when it is absent. */
+  someNames(relative: string, limit: number): Effect.Effect<ReadonlyArray<string>, FileError> {
+    const list = this.#in("list", relative, (parent, last, shown) =>
+      withDirectory(at(parent, last), shown, (directory) => firstNames(`/proc/self/fd/${directory}`, limit)),
+    )
+    return Effect.map(undefinedIfAbsent(list), (names) => names ?? [])
+  }
+
+  /** Returns when what was put into or taken out of a directory below this one is on the disk. */
+  syncNames(relative: string): Effect.Effect<void, FileError> {
+    return Effect.acquireUseRelease(
+      this.#in("open directory", relative, (parent, last, shown) =>
+        withDirectory(at(parent, last), shown, (fd) => fs.openSync(`/proc/self/fd/${fd}`, O_RDONLY)),
+      ),
+      (fd) => sync(fd, `${this.path}/${relative}`),
+      (fd) => Effect.sync(() => fs.closeSync(fd)),
+    )
+  }
+
+  /** Like `write`, and on the disk, name and all, when it returns: power can fail then. */
+  writeDurably(relative: string, content: string | Uint8Array, options: WriteOptions): Effect.Effect<void, FileError> {
+    const shown = `${this.path}/${relative}`
+    return this.replace(relative, options, (fd) =>
+      Effect.andThen(
+        attempt("write", shown, () => fs.writeFileSync(fd, content)),
+        sync(fd, shown),
+      ),
+    ).pipe(Effect.andThen(this.syncNames(relative.slice(0, relative.lastIndexOf("/")))))
   }
 
   /**

@@ -9,6 +9,8 @@ import { type FileError, fromErrno, unsafe } from "./FileError.ts"
 /** The name of a software release's directory: the MD5 of its URL, in hex. */
 export const md5Hex = (text: string): string => createHash("md5").update(text).digest("hex")
 
+export const sha256Hex = (content: string | Uint8Array): string => createHash("sha256").update(content).digest("hex")
+
 /** Where a software release lives. */
 export const releaseDirectory = (softwareRoot: string, url: string): string => `${softwareRoot}/${md5Hex(url)}`
 

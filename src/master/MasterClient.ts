@@ -21,6 +21,8 @@ export class MasterClient extends Context.Service<
     readonly desiredState: Effect.Effect<DesiredState, MasterError>
     /** Sends one report; the answer of the master carries nothing. */
     readonly report: (report: Report) => Effect.Effect<void, MasterError>
+    /** Hands over a journal of usage, byte for byte: what may have arrived must be repeated as it was. */
+    readonly useComputer: (journal: string) => Effect.Effect<void, MasterError>
     readonly partitionCertificate: (id: PartitionId) => Effect.Effect<PartitionCertificate, MasterError>
   }
 >()("slapgrid/master/MasterClient") {}

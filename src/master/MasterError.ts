@@ -27,7 +27,15 @@ export class MasterError extends Schema.TaggedError<MasterError>()("MasterError"
   /** HTTP status, when there was an answer. */
   status: Schema.UndefinedOr(Schema.Int),
   message: Schema.String,
+  /** The call never left this machine, or nobody was there to get it. */
+  isUnsent: Schema.optionalKey(Schema.Boolean),
 }) {
+  /** Whether the master may have done what was asked although it did not say so. */
+  get mayHaveArrived(): boolean {
+    // A gateway answers these when it lost the master after it had passed the call on.
+    return this.status === undefined ? this.isUnsent !== true : this.status === 502 || this.status === 504
+  }
+
   /** Whether the same call can succeed later without anybody changing it. */
   get isRetryable(): boolean {
     return (

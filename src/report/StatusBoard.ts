@@ -8,13 +8,15 @@ import * as PubSub from "effect/PubSub"
 import * as Stream from "effect/Stream"
 import { NodeConfig } from "../config/NodeConfig.ts"
 import type { PartitionId, SoftwareUrl } from "../domain/ids.ts"
-import type {
-  ContainmentKind,
-  LimitStatus,
-  NodeStatus,
-  PartitionStatus,
-  SoftwareStatus,
-  SyncStatus,
+import {
+  type ContainmentKind,
+  type LimitStatus,
+  type NodeStatus,
+  noUsage,
+  type PartitionStatus,
+  type SoftwareStatus,
+  type SyncStatus,
+  type UsageStatus,
 } from "../domain/NodeStatus.ts"
 import { agentPid } from "../files/machine.ts"
 
@@ -26,6 +28,7 @@ export class StatusBoard extends Context.Service<
     readonly changes: Stream.Stream<NodeStatus>
     readonly setContainment: (kind: ContainmentKind, limits: ReadonlyArray<LimitStatus>) => Effect.Effect<void>
     readonly setSync: (status: SyncStatus) => Effect.Effect<void>
+    readonly setUsage: (status: UsageStatus) => Effect.Effect<void>
     /** Undefined takes the record off the board. */
     readonly setSoftware: (url: SoftwareUrl, status: SoftwareStatus | undefined) => Effect.Effect<void>
     readonly setPartition: (id: PartitionId, status: PartitionStatus | undefined) => Effect.Effect<void>
@@ -43,6 +46,7 @@ export class StatusBoard extends Context.Service<
       let containment: ContainmentKind = "session"
       let limits: ReadonlyArray<LimitStatus> = []
       let sync: SyncStatus = { lastSuccess: undefined, standing: "NotAsked", error: undefined }
+      let usage: UsageStatus = noUsage
 
       const get = Effect.sync((): NodeStatus => ({
         computer: config.computerId,
@@ -51,6 +55,7 @@ export class StatusBoard extends Context.Service<
         containment,
         limits,
         sync,
+        usage,
         software: sorted(software),
         partitions: sorted(partitions),
       }))
@@ -75,6 +80,11 @@ export class StatusBoard extends Context.Service<
         setSync: (status) =>
           Effect.suspend(() => {
             sync = status
+            return changed
+          }),
+        setUsage: (status) =>
+          Effect.suspend(() => {
+            usage = status
             return changed
           }),
         setSoftware: put(software),

@@ -16,6 +16,7 @@ import { Calls } from "../support/Calls.ts"
 export class ScriptedClient {
   readonly states = new Calls<undefined, DesiredState, MasterError>()
   readonly reports = new Calls<Report, void, MasterError>(() => Effect.void)
+  readonly journals = new Calls<string, void, MasterError>(() => Effect.void)
   readonly certificates = new Calls<PartitionId, PartitionCertificate, MasterError>(() =>
     Effect.succeed({ certificate: "CERT", key: Redacted.make("KEY") }),
   )
@@ -29,6 +30,7 @@ export class ScriptedClient {
     return MasterClient.of({
       desiredState: Effect.suspend(() => this.states.call(undefined)),
       report: this.reports.call,
+      useComputer: this.journals.call,
       partitionCertificate: this.certificates.call,
     })
   }

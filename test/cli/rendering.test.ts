@@ -10,7 +10,7 @@ import { age, renderLimits, renderStatus } from "../../src/cli/status.ts"
 import { renderUsage, screenful } from "../../src/cli/top.ts"
 import { table } from "../../src/cli/table.ts"
 import { exited } from "../../src/domain/ExitStatus.ts"
-import type { NodeStatus } from "../../src/domain/NodeStatus.ts"
+import { noUsage, type NodeStatus } from "../../src/domain/NodeStatus.ts"
 import { AlreadyRunning } from "../../src/process/AgentLock.ts"
 import { computerId, release, slappart0, slappart1 } from "../support/facts.ts"
 
@@ -150,6 +150,7 @@ const status: NodeStatus = {
   containment: "cgroup",
   limits: [{ option: "partition_pids_max", value: 500, heldBy: undefined, problem: "the pids controller is missing" }],
   sync: { lastSuccess: now - 5000, standing: "Answers", error: undefined },
+  usage: noUsage,
   software: [
     {
       url: release,

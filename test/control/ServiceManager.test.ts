@@ -11,7 +11,7 @@ import * as SubscriptionRef from "effect/SubscriptionRef"
 import { TestClock } from "effect/testing"
 import { expect } from "vitest"
 import { ServiceManager } from "../../src/control/ServiceManager.ts"
-import type { NodeStatus } from "../../src/domain/NodeStatus.ts"
+import { noUsage, type NodeStatus } from "../../src/domain/NodeStatus.ts"
 import { Inbox, settle } from "../support/Calls.ts"
 import { computerId } from "../support/facts.ts"
 
@@ -22,6 +22,7 @@ const status = (lastSuccess: number): NodeStatus => ({
   containment: "cgroup",
   limits: [],
   sync: { lastSuccess, standing: "Answers", error: undefined },
+  usage: noUsage,
   software: [],
   partitions: [],
 })

@@ -6,12 +6,13 @@ import {
   type NotifyEnvironment,
   notifyEnvironment,
 } from "../../src/control/notification.ts"
-import type {
-  NodeStatus,
-  PartitionStatus,
-  ServiceState,
-  ServiceStatus,
-  SoftwareStatus,
+import {
+  noUsage,
+  type NodeStatus,
+  type PartitionStatus,
+  type ServiceState,
+  type ServiceStatus,
+  type SoftwareStatus,
 } from "../../src/domain/NodeStatus.ts"
 import { computerId, release, slappart0 } from "../support/facts.ts"
 
@@ -75,6 +76,7 @@ describe("describeNode", () => {
     containment: "cgroup",
     limits: [],
     sync: { lastSuccess: undefined, standing: "NotAsked", error: undefined },
+    usage: noUsage,
     software: [],
     partitions: [],
     ...changes,

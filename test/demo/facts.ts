@@ -3,7 +3,13 @@ import * as Schema from "effect/Schema"
 import type { DemoStatus, InstanceStatus } from "../../src/demo/DemoStatus.ts"
 import type { Size } from "../../src/demo/layout.ts"
 import { ComputerId, PartitionId, SoftwareUrl } from "../../src/domain/ids.ts"
-import type { NodeStatus, PartitionStatus, ServiceStatus, SoftwareStatus } from "../../src/domain/NodeStatus.ts"
+import {
+  noUsage,
+  type NodeStatus,
+  type PartitionStatus,
+  type ServiceStatus,
+  type SoftwareStatus,
+} from "../../src/domain/NodeStatus.ts"
 
 export const start = 1_700_000_000_000
 export const url = Schema.decodeSync(SoftwareUrl)("/tmp/demo/release/software.cfg")
@@ -52,6 +58,7 @@ export const node = (changes: Partial<NodeStatus> = {}): NodeStatus => ({
   containment: "cgroup",
   limits: [],
   sync: { lastSuccess: start, standing: "Answers", error: undefined },
+  usage: noUsage,
   software: [software()],
   partitions: [],
   ...changes,

@@ -49,6 +49,7 @@ const follow = Effect.fnUntraced(function* (last?: DesiredState) {
   const client = MasterClient.of({
     desiredState: Effect.suspend(() => ask(undefined)),
     report: () => Effect.void,
+    useComputer: () => Effect.never,
     partitionCertificate: () => Effect.die("not asked here"),
   })
   const context = yield* Layer.build(

@@ -28,6 +28,7 @@ const sending = Effect.gen(function* () {
   const client = MasterClient.of({
     desiredState: Effect.never,
     report: reports.call,
+    useComputer: () => Effect.never,
     partitionCertificate: () => Effect.never,
   })
   const context = yield* Layer.build(Outbox.layer.pipe(Layer.provide(Layer.succeed(MasterClient, client))))
@@ -197,6 +198,7 @@ it.effect("the end of the scope ends what is in flight", () =>
     const client = MasterClient.of({
       desiredState: Effect.never,
       report: reports.call,
+      useComputer: () => Effect.never,
       partitionCertificate: () => Effect.never,
     })
     const call = yield* Effect.scoped(

@@ -7,7 +7,7 @@ import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import { expect } from "vitest"
 import { NodeConfig } from "../../src/config/NodeConfig.ts"
-import type { NodeStatus, PartitionStatus } from "../../src/domain/NodeStatus.ts"
+import { type NodeStatus, noUsage, type PartitionStatus } from "../../src/domain/NodeStatus.ts"
 import { StatusBoard } from "../../src/report/StatusBoard.ts"
 import { settle } from "../support/Calls.ts"
 import { computerId, nodeConfig, release, slappart0, slappart1, softwareUrl } from "../support/facts.ts"
@@ -46,6 +46,7 @@ describe("get", () => {
       const other = softwareUrl("/a.cfg")
       yield* board.setContainment("cgroup", [])
       yield* board.setSync({ lastSuccess: 7, standing: "Away", error: "x" })
+      yield* board.setUsage({ ...noUsage, lastReport: 8 })
       yield* board.setPartition(slappart1, partition(slappart1))
       yield* board.setPartition(slappart0, partition(slappart0, 1))
       yield* board.setPartition(slappart0, partition(slappart0, 2))
@@ -58,6 +59,7 @@ describe("get", () => {
         containment: "cgroup",
         limits: [],
         sync: { lastSuccess: 7, standing: "Away", error: "x" },
+        usage: { ...noUsage, lastReport: 8 },
         software: [software(other), software()],
         partitions: [partition(slappart0, 2), partition(slappart1)],
       })

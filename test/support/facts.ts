@@ -42,6 +42,7 @@ export const nodeConfig = (changes: Partial<NodeConfigShape> = {}): NodeConfigSh
   ipv4GlobalNetwork: "",
   syncInterval: 60_000,
   maximalDelay: 0,
+  reportInterval: 86_400_000,
   stopTimeout: 10_000,
   maximumPeriodicity: 86_400_000,
   partitionTimeout: undefined,

@@ -17,6 +17,7 @@ import { Takeover } from "../../process/takeover/Takeover.ts"
 import { Bangs } from "../../report/Bangs.ts"
 import { Outbox } from "../../report/Outbox.ts"
 import { StatusBoard } from "../../report/StatusBoard.ts"
+import { UsageReports } from "../../report/usage/UsageReports.ts"
 import { type Actor, makeActor } from "../Actor.ts"
 import { Outcomes } from "../Outcomes.ts"
 import type { Periods, PartitionWish } from "./decide.ts"
@@ -48,6 +49,7 @@ export class PartitionActors extends Context.Service<
         client: yield* MasterClient,
         builder: yield* InstanceBuild,
         takeover: yield* Takeover,
+        usage: yield* UsageReports,
       }
       const turnstile = new Turnstile(config.instanceConcurrency ?? processors())
       const periods: Periods = { maximum: config.maximumPeriodicity, sync: config.syncInterval }

@@ -1,6 +1,7 @@
 // The end of a partition, in the reference's order (node-behaviour.md, Removal): its retention, the scripts that run
-// before and those whom it waits for, `sbin/destroy`, then certificate, storage and content. From the first thing that
-// is removed on there is no way back: a note in the agent's own directory says so to a successor.
+// before and those whom it waits for, its last report of usage, `sbin/destroy`, then certificate, storage and content.
+// From the first thing that is removed on there is no way back: a note in the agent's own directory says so to a
+// successor.
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { InstanceBuild } from "../../build/InstanceBuild.ts"
@@ -11,6 +12,7 @@ import type { MasterClient } from "../../master/MasterClient.ts"
 import type { PartitionServices } from "../../process/PartitionServices.ts"
 import type { ServiceGroup } from "../../process/service/ServiceGroup.ts"
 import type { Takeover } from "../../process/takeover/Takeover.ts"
+import type { UsageReports } from "../../report/usage/UsageReports.ts"
 import { removeCertificate, updateCertificate } from "./certificate.ts"
 import { type PartitionError, type PartitionPlace, toPartitionError } from "./PartitionPlace.ts"
 import { retainedUntil } from "./retention.ts"
@@ -23,6 +25,7 @@ export interface RemovalDependencies {
   readonly builder: InstanceBuild["Service"]
   readonly services: PartitionServices["Service"]
   readonly takeover: Takeover["Service"]
+  readonly usage: UsageReports["Service"]
 }
 
 /** Why the partition is not removed yet. */
@@ -87,6 +90,11 @@ export class PartitionRemoval {
       const names = busy.map(({ name }) => name).join(", ")
       return { until: (yield* Clock.currentTimeMillis) + lookInterval, reason: `its removal waits for ${names}` }
     }).pipe(Effect.mapError(toPartitionError))
+  }
+
+  /** Has it make its last report, and keeps that where the removal does not reach. */
+  get sealUsage(): Effect.Effect<void, PartitionError> {
+    return Effect.mapError(this.#dependencies.usage.seal(this.#place.id), toPartitionError)
   }
 
   /** What the instance itself does at its end. */

@@ -49,6 +49,7 @@ const prepare = Effect.fnUntraced(function* (
   }
   const obstacle = yield* removal.obstacle(group)
   if (obstacle === undefined) {
+    yield* removal.sealUsage
     yield* removal.runDestroyScript
     return undefined
   }

@@ -11,7 +11,7 @@ import { MasterClient, type PartitionCertificate } from "../MasterClient.ts"
 import type { MasterError } from "../MasterError.ts"
 import { decodeComputer } from "../wire/computer.ts"
 import { decodeMarshal, type SlapValue } from "../wire/marshal.ts"
-import { callOf, query, type SlapCall } from "./calls.ts"
+import { callOf, post, query, type SlapCall } from "./calls.ts"
 import { type CertificateFiles, Connections } from "./Connections.ts"
 import { type Answer, exchange } from "./exchange.ts"
 import { type CallPlace, invalidAnswer, statusError, timedOut, transportError } from "./failures.ts"
@@ -66,6 +66,8 @@ const make = Effect.fnUntraced(function* (options: HttpMasterOptions) {
   return MasterClient.of({
     desiredState,
     report: (report) => Effect.asVoid(send(callOf(report, computerId))),
+    useComputer: (journal) =>
+      Effect.asVoid(send(post("useComputer", { computer_id: computerId, use_string: journal }))),
     partitionCertificate: Effect.fnUntraced(function* (id) {
       const fields = { computer_id: computerId, computer_partition_id: id }
       const { answer, place } = yield* send(query("getComputerPartitionCertificate", fields))

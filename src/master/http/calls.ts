@@ -22,7 +22,10 @@ export const query = (method: string, fields: SlapCall["fields"]): SlapCall => (
   partition: undefined,
 })
 
-const post = (method: string, fields: SlapCall["fields"]): SlapCall => ({ ...query(method, fields), verb: "POST" })
+export const post = (method: string, fields: SlapCall["fields"]): SlapCall => ({
+  ...query(method, fields),
+  verb: "POST",
+})
 
 /** Reports are read by people, and ERP5 keeps 80 characters: the end of a log says what went wrong. */
 const maximumLog = 50_000

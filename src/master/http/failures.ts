@@ -39,7 +39,7 @@ export const statusError = (place: CallPlace, status: number, body: Uint8Array):
   const reason = reasonOf(status)
   const text = place.method === "getComputerPartitionCertificate" ? "" : excerpt(body)
   const quoted = text === "" ? "" : ` (${text})`
-  return failure(place, reason, `status ${status}${quoted}: ${redirected(status) ?? advice[reason]}`, status)
+  return failure(place, reason, `status ${status}${quoted}: ${redirected(status) ?? advice[reason]}`, { status })
 }
 
 const redirected = (status: number): string | undefined =>
@@ -48,19 +48,27 @@ const redirected = (status: number): string | undefined =>
     : undefined
 
 export const invalidAnswer = (place: CallPlace, status: number, problem: string): MasterError =>
-  failure(place, "InvalidAnswer", `${problem}: ${advice.InvalidAnswer}`, status)
+  failure(place, "InvalidAnswer", `${problem}: ${advice.InvalidAnswer}`, { status })
 
 export const timedOut = (place: CallPlace, seconds: number): MasterError =>
   failure(place, "Unreachable", `no complete answer within ${seconds} s; ask again later`)
 
 /** For a call that got no answer: what the socket, TLS or the reading of a certificate file threw. */
 export const transportError = (place: CallPlace, thrown: unknown): MasterError => {
-  const [reason, explanation] = explain(rootOf(thrown), place.master.protocol === "https:")
-  return failure(place, reason, explanation)
+  const root = rootOf(thrown)
+  const [reason, explanation] = explain(root, place.master.protocol === "https:")
+  return failure(place, reason, explanation, { isUnsent: isUnsent(root) })
 }
 
-const failure = (place: CallPlace, reason: MasterErrorReason, text: string, status?: number): MasterError =>
-  new MasterError({ method: place.method, reason, status, message: `${place.method} at ${place.master.host}: ${text}` })
+const failure = (
+  { master, method }: CallPlace,
+  reason: MasterErrorReason,
+  text: string,
+  { isUnsent, status }: Partial<Pick<MasterError, "status" | "isUnsent">> = {},
+): MasterError => {
+  const message = `${method} at ${master.host}: ${text}`
+  return new MasterError({ method, reason, status, message, ...(isUnsent === true ? { isUnsent } : {}) })
+}
 
 /** A certificate, key or CA file that cannot be read. */
 export class CredentialsError extends Error {
@@ -70,6 +78,8 @@ export class CredentialsError extends Error {
 interface Thrown {
   readonly code: string
   readonly message: string
+  /** The call of the system that failed. */
+  readonly syscall?: string
 }
 
 /** Errors come wrapped (a refused connection to several addresses, a client that gave up): the innermost code tells. */
@@ -81,7 +91,12 @@ const rootOf = (thrown: unknown, depth = 0): Thrown => {
   if (inner instanceof Error && !(thrown instanceof CredentialsError) && depth < 5) {
     return rootOf(inner, depth + 1)
   }
-  return { code: "code" in thrown && typeof thrown.code === "string" ? thrown.code : "", message: thrown.message }
+  const { code, syscall } = thrown as NodeJS.ErrnoException
+  return {
+    code: typeof code === "string" ? code : "",
+    message: thrown.message,
+    ...(typeof syscall === "string" ? { syscall } : {}),
+  }
 }
 
 const untrusted = new Set([
@@ -93,6 +108,17 @@ const untrusted = new Set([
   "CERT_UNTRUSTED",
   "INVALID_CA",
 ])
+
+/** Whether it failed before there was a connection that the master's certificate was good for. */
+const isUnsent = ({ code, syscall }: Thrown): boolean =>
+  syscall === "connect" ||
+  syscall === "getaddrinfo" ||
+  code === "UND_ERR_CONNECT_TIMEOUT" ||
+  code === "SLAPGRID_CREDENTIALS" ||
+  code === "ERR_TLS_CERT_ALTNAME_INVALID" ||
+  code.startsWith("ERR_OSSL_") ||
+  code.startsWith("CERT_") ||
+  untrusted.has(code)
 
 const explain = ({ code, message }: Thrown, secure: boolean): readonly [MasterErrorReason, string] => {
   if (code === "SLAPGRID_CREDENTIALS" || code.startsWith("ERR_OSSL_")) {

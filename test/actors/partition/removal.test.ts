@@ -7,6 +7,7 @@ import * as fs from "node:fs"
 import { expect } from "vitest"
 import type { ServiceStatus } from "../../../src/domain/NodeStatus.ts"
 import type { ServiceSpec } from "../../../src/domain/ServiceSpec.ts"
+import { UsageError } from "../../../src/report/usage/UsageReports.ts"
 import { settle } from "../../support/Calls.ts"
 import { program } from "../../support/facts.ts"
 import { unreachable } from "../support.ts"
@@ -26,6 +27,24 @@ describe("destroyed", () => {
       expect([client.told.at(-1), (yield* status)?.state]).toStrictEqual(["destroyed", "destroyed"])
       yield* wants(gone, { nudge: 1 })
       expect(instances.destroyScripts.inputs).toHaveLength(1)
+    }),
+  )
+
+  it.effect("nothing is removed before its usage is kept outside", () =>
+    Effect.gen(function* () {
+      const { client, instances, path, usage, wants } = yield* running({ timestamp: "1" })
+      usage.seals.reply = () => new UsageError({ message: "the disk is full" })
+      yield* wants(gone)
+      expect(usage.seals.inputs).toStrictEqual(["slappart0"])
+      expect([fs.existsSync(`${path}/.timestamp`), client.told]).toStrictEqual([true, ["stopped", "error"]])
+      expect(instances.destroyScripts.inputs).toHaveLength(0)
+      usage.seals.reply = undefined
+      yield* TestClock.adjust(6250)
+      const seal = yield* usage.seals.next
+      expect(fs.existsSync(`${path}/.timestamp`)).toBe(true)
+      yield* seal.answer(Effect.void)
+      yield* settle
+      expect([fs.readdirSync(path), client.told.at(-1)]).toStrictEqual([[], "destroyed"])
     }),
   )
 

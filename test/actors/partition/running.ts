@@ -24,6 +24,7 @@ import type { TakeoverError } from "../../../src/process/takeover/Succession.ts"
 import { Takeover } from "../../../src/process/takeover/Takeover.ts"
 import { Bangs } from "../../../src/report/Bangs.ts"
 import { StatusBoard } from "../../../src/report/StatusBoard.ts"
+import { type UsageError, UsageReports } from "../../../src/report/usage/UsageReports.ts"
 import { Calls, settle } from "../../support/Calls.ts"
 import { desiredPartition, nodeConfig, program, slappart0 } from "../../support/facts.ts"
 import { ScriptedClient } from "../support.ts"
@@ -143,6 +144,14 @@ class ScriptedBangs {
   }
 }
 
+class ScriptedUsage {
+  readonly seals = new Calls<PartitionId, void, UsageError>(() => Effect.void)
+
+  get layer() {
+    return Layer.succeed(UsageReports, UsageReports.of({ run: Effect.never, seal: this.seals.call }))
+  }
+}
+
 export const running = Effect.fnUntraced(function* (options: Options = {}) {
   const root = yield* scratch
   const path = `${root}/slappart0`
@@ -157,6 +166,7 @@ export const running = Effect.fnUntraced(function* (options: Options = {}) {
   const instances = new ScriptedInstances()
   const services = new ScriptedServices()
   const bangs = new ScriptedBangs()
+  const usage = new ScriptedUsage()
   const releases = new Calls<PartitionId, void, TakeoverError>(() => Effect.void)
   const takeover = Layer.succeed(
     Takeover,
@@ -171,7 +181,7 @@ export const running = Effect.fnUntraced(function* (options: Options = {}) {
   })
   const context = yield* Layer.build(
     PartitionActors.layer.pipe(
-      Layer.provide([instances.layer, services.layer, bangs.layer, takeover]),
+      Layer.provide([instances.layer, services.layer, bangs.layer, usage.layer, takeover]),
       Layer.provideMerge(client.layer(config)),
     ),
   )
@@ -210,6 +220,7 @@ export const running = Effect.fnUntraced(function* (options: Options = {}) {
     orders,
     outcome: actor.outcome,
     bangs,
+    usage,
     root,
     path,
     client,
