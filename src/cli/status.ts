@@ -1,7 +1,7 @@
 // `slapgrid status`: what the running agent knows, for people and (`--json`) for machines.
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type { LimitStatus, NodeStatus, ServiceStatus, SyncStatus } from "../domain/NodeStatus.ts"
+import type { LimitStatus, NodeStatus, ServiceStatus, SyncStatus, UsageStatus } from "../domain/NodeStatus.ts"
 import { describeExit } from "../domain/ExitStatus.ts"
 import { escapeControls, showSize } from "../domain/text.ts"
 import { getStatus } from "../control/ControlClient.ts"
@@ -59,6 +59,32 @@ const renderMaster = ({ error, standing }: SyncStatus): ReadonlyArray<string> =>
   return [`${standings[standing]}${error === undefined ? "" : `: ${firstLine(error)}`}`]
 }
 
+/** What of usage somebody should know: nothing, when all is with the master. */
+export const renderReports = (
+  { error, invalid, lastReport, pending, possiblyDoubled }: UsageStatus,
+  now: number,
+): ReadonlyArray<string> => {
+  const oldest = pending[0]
+  const trouble = pending.findLast((journal) => journal.error !== undefined)?.error
+  const waiting =
+    oldest && `${count(pending.length, "journal")} not with the master, the oldest for ${age(now - oldest.sealedAt)}`
+  const parts = [
+    ...(waiting === undefined ? [] : [waiting + (trouble === undefined ? "" : `: ${trouble}`)]),
+    ...(possiblyDoubled.length === 0 ? [] : [`${count(possiblyDoubled.length, "journal")} possibly counted twice`]),
+    ...(invalid.length === 0 ? [] : [describeInvalid(invalid)]),
+    ...(error === undefined ? [] : [`reports cannot be kept: ${error}`]),
+  ]
+  const last = lastReport === undefined ? "never reported" : `reported ${age(now - lastReport)} ago`
+  return parts.length === 0 && lastReport === undefined ? [] : [`usage: ${[last, ...parts].join("; ")}`]
+}
+
+const describeInvalid = ([first, ...others]: UsageStatus["invalid"]): string =>
+  others.length === 0
+    ? `1 file that is no report: ${first?.path}`
+    : `${others.length + 1} files that are no reports, such as ${first?.path}`
+
+const count = (number: number, what: string): string => `${number} ${what}${number === 1 ? "" : "s"}`
+
 export const renderStatus = (status: NodeStatus, now: number): string => {
   const sync = status.sync.lastSuccess === undefined ? "never" : `${age(now - status.sync.lastSuccess)} ago`
   const services = status.partitions.flatMap(({ id, services }) => services.map((service) => ({ id, service })))
@@ -66,6 +92,7 @@ export const renderStatus = (status: NodeStatus, now: number): string => {
     `computer ${status.computer}, agent pid ${status.pid}, up ${age(now - status.startedAt)}, last sync ${sync}, services kept together by ${status.containment}`,
     ...renderMaster(status.sync),
     ...renderLimits(status.limits).map(firstLine),
+    ...renderReports(status.usage, now).map(firstLine),
     "",
     table(
       ["SOFTWARE RELEASE", "WANTED", "STATE", "SINCE", "PART", "LAST LINE OR ERROR"],

@@ -6,7 +6,7 @@ import { expect } from "vitest"
 import { CommandFailure, exitStatus, toFailure } from "../../src/cli/exit.ts"
 import { formatJson, formatText, loggingTo, type LogEvent } from "../../src/cli/logging.ts"
 import { normalizeFlags } from "../../src/cli/options.ts"
-import { age, renderLimits, renderStatus } from "../../src/cli/status.ts"
+import { age, renderLimits, renderReports, renderStatus } from "../../src/cli/status.ts"
 import { renderUsage, screenful } from "../../src/cli/top.ts"
 import { table } from "../../src/cli/table.ts"
 import { exited } from "../../src/domain/ExitStatus.ts"
@@ -253,6 +253,35 @@ describe("renderStatus", () => {
       "computer COMP-1, agent pid 42, up 60 s, last sync never, services kept together by cgroup",
       "the master is away; what should run runs on, nothing is processed: it is away",
     ])
+  })
+})
+
+describe("renderReports", () => {
+  const journal = {
+    journal: "1-a",
+    state: "sealed",
+    sealedAt: now - 7_200_000,
+    movements: 3,
+    error: undefined,
+  } as const
+
+  it("is nothing while there is nothing to say", () => {
+    expect(renderReports(noUsage, now)).toStrictEqual([])
+    expect(renderReports({ ...noUsage, lastReport: now - 5000 }, now)).toStrictEqual(["usage: reported 5 s ago"])
+  })
+
+  it("tells what waits, why, and what may be wrong with it", () => {
+    const usage = {
+      ...noUsage,
+      pending: [journal, { ...journal, error: "status 503" }],
+      possiblyDoubled: [{ journal: "0-a", hash: "a", at: now }],
+      invalid: [{ path: "/x", reason: "no" }],
+      error: "the disk is full",
+    }
+    expect(renderReports(usage, now)).toStrictEqual([
+      "usage: never reported; 2 journals not with the master, the oldest for 2 h: status 503; 1 journal possibly counted twice; 1 file that is no report: /x; reports cannot be kept: the disk is full",
+    ])
+    expect(renderStatus({ ...status, usage }, now)).toContain("\nusage: never reported; 2 journals")
   })
 })
 
