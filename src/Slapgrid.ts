@@ -13,6 +13,7 @@ import { NodeConfig, type NodeConfigShape } from "./config/NodeConfig.ts"
 import { ControlServer } from "./control/ControlServer.ts"
 import { DesiredCache } from "./desired/DesiredCache.ts"
 import { MasterSync } from "./desired/MasterSync.ts"
+import { Plans } from "./desired/Plans.ts"
 import { Passes } from "./desired/Passes.ts"
 import { agentDirectory } from "./files/machine.ts"
 import { HttpMasterClient } from "./master/http/HttpMasterClient.ts"
@@ -54,7 +55,7 @@ const layerWithMaster = (config: NodeConfigShape, { takeOver = false }: NodeOpti
   const actors = Layer.mergeAll(SoftwareActors.layer, PartitionActors.layer)
   return NodeSupervisor.layer.pipe(
     Layer.provideMerge(ControlServer.layer(agentDirectory(config.instanceRoot))),
-    Layer.provide(Passes.layer),
+    Layer.provide([Passes.layer, Plans.layer]),
     Layer.provideMerge(Layer.provide(MasterSync.layer, DesiredCache.layer)),
     Layer.provide([actors, ServiceCommands.layer, NodeMeter.layer]),
     Layer.provide(PartitionServices.layer),

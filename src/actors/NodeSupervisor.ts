@@ -3,43 +3,22 @@
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
-import { difference, samePartition, sameSoftware } from "../desired/diff.ts"
-import { MasterSync, type Update } from "../desired/MasterSync.ts"
-import { Passes, type PassOrder } from "../desired/Passes.ts"
-import type { DesiredPartition, DesiredSoftware, DesiredState } from "../domain/DesiredState.ts"
-import type { PartitionId, SoftwareUrl } from "../domain/ids.ts"
-import type { MasterStanding } from "../domain/NodeStatus.ts"
-import { partitionOutcome } from "../domain/Pass.ts"
+import { NodeConfig } from "../config/NodeConfig.ts"
+import { MasterSync } from "../desired/MasterSync.ts"
+import { Passes } from "../desired/Passes.ts"
+import { Plans } from "../desired/Plans.ts"
 import { Containment } from "../process/containment/Containment.ts"
 import { Inheritances } from "../process/Inheritances.ts"
 import { Takeover } from "../process/takeover/Takeover.ts"
 import { StatusBoard } from "../report/StatusBoard.ts"
-import type { PartitionOrder, PartitionWish } from "./partition/decide.ts"
-import { type PartitionActor, PartitionActors } from "./partition/PartitionActor.ts"
-import type { SoftwareOrder } from "./software/decide.ts"
-import { type SoftwareActor, SoftwareActors } from "./software/SoftwareActor.ts"
-
-interface KnownSoftware {
-  readonly actor: SoftwareActor
-  readonly scope: Scope.Closeable
-  desired: DesiredSoftware
-  isReady: boolean
-  /** The newest one of a pass. */
-  order: SoftwareOrder | undefined
-}
-
-interface KnownPartition {
-  readonly actor: PartitionActor
-  /** What was told last; undefined while only an earlier agent's services tell of the partition. */
-  wish: PartitionWish | undefined
-  isGone: boolean
-}
+import { PartitionActors } from "./partition/PartitionActor.ts"
+import { Registry, tellDefect } from "./Registry.ts"
+import { SoftwareActors } from "./software/SoftwareActor.ts"
 
 /** Milliseconds: no answer of the master takes nearly as long to be passed on, however many partitions it names. */
 const updateLimit = 300_000
@@ -61,6 +40,7 @@ export class NodeSupervisor extends Context.Service<
         partitions: yield* PartitionActors,
         board: yield* StatusBoard,
         takeover: yield* Takeover,
+        config: yield* NodeConfig,
       }
       const { kind, limits } = yield* Containment
       yield* parts.board.setContainment(kind, limits)
@@ -92,6 +72,7 @@ export class NodeSupervisor extends Context.Service<
           Effect.forEach(outcomes, (outcome) => FiberSet.run(waiting, outcome), { discard: true }),
         ),
       )
+      yield* (yield* Plans).provide(registry.plan)
       const isHealthy = Effect.map(
         Clock.currentTimeMillis,
         (now) => following.pollUnsafe() === undefined && (busySince === undefined || now - busySince < updateLimit),
@@ -101,201 +82,5 @@ export class NodeSupervisor extends Context.Service<
   )
 }
 
-/** A defect in one update must not end the following of the master. */
-const tellDefect = (defect: unknown) => Effect.logError("an answer of the master could not be followed", defect)
-
 /** Its members end side by side, so that the slowest alone decides how long a stop takes. */
 const parallelScope = Effect.acquireRelease(Scope.make("parallel"), (scope, exit) => Scope.close(scope, exit))
-
-interface Parts {
-  readonly software: SoftwareActors["Service"]
-  readonly partitions: PartitionActors["Service"]
-  readonly board: StatusBoard["Service"]
-  readonly takeover: Takeover["Service"]
-  readonly partitionScope: Scope.Closeable
-  readonly softwareScope: Scope.Closeable
-}
-
-class Registry {
-  readonly #parts: Parts
-  readonly #software = new Map<SoftwareUrl, KnownSoftware>()
-  readonly #partitions = new Map<PartitionId, KnownPartition>()
-  /** What the master wants of partitions, to be looked at while the actors are told. */
-  #wanted: ReadonlyArray<DesiredPartition> = []
-  #nudge = 0
-  #standing: MasterStanding = "NotAsked"
-
-  constructor(parts: Parts) {
-    this.#parts = parts
-  }
-
-  /** Supervises what an earlier agent left, before the master has said anything. */
-  readonly adopt = (id: PartitionId): Effect.Effect<void> =>
-    Effect.gen({ self: this }, function* () {
-      this.#partitions.set(id, { actor: yield* this.#newPartition(id), wish: undefined, isGone: false })
-    }).pipe(Effect.catch((error) => Effect.logError(`${id} cannot be supervised: ${error.message}`)))
-
-  readonly apply = ({ nudge, standing, state }: Update): Effect.Effect<void> =>
-    Effect.gen({ self: this }, function* () {
-      // First of all: releases that go are told who uses them.
-      this.#wanted = state.partitions
-      const asked = nudge !== this.#nudge
-      this.#nudge = nudge
-      this.#standing = standing
-      if (standing === "NotAsked") yield* Effect.forEach(state.partitions, this.#tellFromMemory)
-      else yield* this.#follow(state, asked)
-    })
-
-  #follow(state: DesiredState, asked: boolean): Effect.Effect<void> {
-    return Effect.gen({ self: this }, function* () {
-      const software = difference(
-        this.#software,
-        state.software,
-        (one) => one.url,
-        (known, one) => !asked && sameSoftware(known.desired, one),
-      )
-      yield* Effect.forEach(software.gone, this.#retire)
-      yield* Effect.forEach(software.tell, this.#tellSoftware)
-      // Only now: a release that is gone or going is no longer waited for.
-      const partitions = difference(
-        this.#partitions,
-        state.partitions,
-        (one) => one.id,
-        ({ isGone, wish }, one) =>
-          !asked &&
-          !isGone &&
-          wish !== undefined &&
-          wish.standing === this.#standing &&
-          samePartition(wish.partition, one) &&
-          wish.isSoftwareReady === this.#isSoftwareReady(one),
-      )
-      yield* Effect.forEach(partitions.gone, this.#miss)
-      yield* Effect.forEach(partitions.tell, this.#tellPartition)
-      // A record that could not be read can be about any partition.
-      if (state.rejected.length === 0) yield* this.#parts.takeover.follow(state.partitions.map(({ id }) => id))
-    })
-  }
-
-  /** What an earlier agent heard starts what should run; what the reference has stays there until the master is asked. */
-  readonly #tellFromMemory = (desired: DesiredPartition): Effect.Effect<void> =>
-    this.#parts.takeover.isForeign(desired.id) ? Effect.void : this.#tellPartition(desired)
-
-  readonly #tellSoftware = (desired: DesiredSoftware): Effect.Effect<void> =>
-    Effect.gen({ self: this }, function* () {
-      let known = this.#software.get(desired.url)
-      if (known === undefined) {
-        const scope = yield* Scope.fork(this.#parts.softwareScope)
-        const onReady = (isReady: boolean) => this.#ready(desired.url, isReady)
-        const users = Effect.sync(() => this.#usersOf(desired.url))
-        const actor = yield* Scope.provide(this.#parts.software.make({ url: desired.url, onReady, users }), scope)
-        known = { actor, scope, desired, isReady: false, order: undefined }
-        this.#software.set(desired.url, known)
-      }
-      known.desired = desired
-      yield* known.actor.tell({ software: desired, nudge: this.#nudge, order: known.order })
-    })
-
-  /** Partitions that the master wants to have an instance of a release. */
-  #usersOf(url: SoftwareUrl): ReadonlyArray<PartitionId> {
-    return this.#wanted.filter((one) => one.software === url && one.requested !== "destroyed").map(({ id }) => id)
-  }
-
-  readonly #tellPartition = (desired: DesiredPartition): Effect.Effect<void> =>
-    Effect.gen({ self: this }, function* () {
-      const known = this.#partitions.get(desired.id)
-      const actor = known?.actor ?? (yield* this.#newPartition(desired.id))
-      // Only now: a release can have become ready while the partition was made.
-      const wish = this.#wishFor(desired)
-      this.#partitions.set(desired.id, { actor, wish, isGone: false })
-      yield* actor.tell(wish)
-    }).pipe(
-      Effect.catch((error) => Effect.logError(`${desired.id} cannot be supervised: ${error.message}`)),
-      // Whatever one of them is, the others are told.
-      Effect.catchDefect(tellDefect),
-    )
-
-  #newPartition(id: PartitionId) {
-    return Effect.flatMap(Scope.fork(this.#parts.partitionScope), (scope) =>
-      this.#parts.partitions.make(id).pipe(
-        Scope.provide(scope),
-        Effect.onError(() => Scope.close(scope, Exit.void)),
-      ),
-    )
-  }
-
-  #wishFor(partition: DesiredPartition): PartitionWish {
-    const isSoftwareReady = this.#isSoftwareReady(partition)
-    const order = this.#partitions.get(partition.id)?.wish?.order
-    return { partition, isSoftwareReady, standing: this.#standing, nudge: this.#nudge, order }
-  }
-
-  /** Gives what a pass is about an order; the effects wait for what becomes of each. */
-  readonly carryOut = ({
-    id,
-    partitions,
-    request,
-    settle,
-  }: PassOrder): Effect.Effect<ReadonlyArray<Effect.Effect<void>>> => {
-    const { isDebug, isForced, stops } = request
-    const failed = (subject: PartitionId) => (problem: string) =>
-      Effect.succeed(settle({ subject, result: "Failed", state: "unsupervised", problem }))
-    return Effect.forEach(partitions, (desired) =>
-      this.#orderPartition(desired, { id, isForced, stops, isDebug }).pipe(
-        Effect.map((actor) => Effect.flatMap(actor.outcome(id), (rest) => settle(partitionOutcome(desired.id, rest)))),
-        Effect.catch(({ message }) => failed(desired.id)(message)),
-        Effect.catchDefect((defect) =>
-          Effect.andThen(tellDefect(defect), failed(desired.id)("the agent failed to order it: see its log")),
-        ),
-      ),
-    )
-  }
-
-  readonly #orderPartition = (desired: DesiredPartition, order: PartitionOrder) =>
-    Effect.gen({ self: this }, function* () {
-      const known = this.#partitions.get(desired.id)
-      const actor = known?.actor ?? (yield* this.#newPartition(desired.id))
-      const wish: PartitionWish = { ...this.#wishFor(desired), standing: "Answers", order }
-      this.#partitions.set(desired.id, { actor, wish, isGone: false })
-      yield* actor.tell(wish)
-      return actor
-    })
-
-  /** A release that the master does not offer is not waited for: the installation tells that it is missing. */
-  #isSoftwareReady(partition: DesiredPartition): boolean {
-    const software = partition.software === undefined ? undefined : this.#software.get(partition.software)
-    return software === undefined || software.desired.requested !== "available" || software.isReady
-  }
-
-  readonly #ready = (url: SoftwareUrl, isReady: boolean): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      const software = this.#software.get(url)
-      if (software === undefined || software.isReady === isReady) return Effect.void
-      software.isReady = isReady
-      const users = [...this.#partitions.values()].filter(({ wish }) => wish?.partition.software === url)
-      return Effect.forEach(users, (known) => this.#tellAgain(known), { discard: true })
-    })
-
-  #tellAgain(known: KnownPartition): Effect.Effect<void> {
-    if (known.wish === undefined) return Effect.void
-    known.wish = this.#wishFor(known.wish.partition)
-    return known.actor.tell(known.wish)
-  }
-
-  /** A release that the master no longer names: nothing is left to do for it. */
-  readonly #retire = (url: SoftwareUrl): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      const known = this.#software.get(url)
-      if (known === undefined) return Effect.void
-      this.#software.delete(url)
-      return Effect.andThen(Scope.close(known.scope, Exit.void), this.#parts.board.setSoftware(url, undefined))
-    })
-
-  /** A partition that the master no longer names is left as it is: only a wish ends services. */
-  readonly #miss = (id: PartitionId): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      const known = this.#partitions.get(id)
-      if (known === undefined || known.isGone) return Effect.void
-      known.isGone = true
-      return Effect.logWarning(`the master no longer names partition ${id}: it is left as it is`)
-    })
-}

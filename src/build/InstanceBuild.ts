@@ -16,6 +16,7 @@ import { BuildError, checkFreeSpace, toBuildError } from "./BuildError.ts"
 import { Buildout } from "./Buildout.ts"
 import { buildEnvironment } from "./environment.ts"
 import { invocation } from "./launcher.ts"
+import { readPeriodicity } from "./periodicity.ts"
 import { instanceProfile } from "./profile.ts"
 
 export interface InstanceRequest {
@@ -63,23 +64,13 @@ export class InstanceBuild extends Context.Service<
         return yield* accounts.credentialsFor(directory.owner, directory.path, [software.gid])
       }, Effect.mapError(toBuildError))
 
-      const unusable = new Map<SoftwareUrl, string>()
-      const periodicity = Effect.fnUntraced(
-        function* (software: SoftwareUrl) {
-          const release = yield* OwnedDirectory.open(releaseDirectory(config.softwareRoot, software))
-          const text = yield* release.readIfPresent("periodicity", 1000)
-          if (text === undefined) return undefined
-          // As Python's int() reads it.
-          if (/^\s*[+-]?\d+\s*$/.test(text)) return Number(text) * 1000
-          if (unusable.get(software) !== text) {
-            unusable.set(software, text)
-            yield* Effect.logWarning(`${release.path}/periodicity is no whole number of seconds and is not used`)
-          }
-          return undefined
-        },
-        // A release that is not there says nothing.
-        Effect.orElseSucceed(() => undefined),
-      )
+      const told = new Map<SoftwareUrl, string>()
+      const periodicity = (software: SoftwareUrl) =>
+        Effect.catch(readPeriodicity(config.softwareRoot, software), ({ problem }) => {
+          if (told.get(software) === problem) return Effect.undefined
+          told.set(software, problem)
+          return Effect.as(Effect.logWarning(`${problem}: maximum_periodicity is used`), undefined)
+        })
 
       /** Runs a script of the release or the partition, with the user's home as HOME. */
       const runScript = Effect.fnUntraced(function* (

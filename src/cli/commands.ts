@@ -95,6 +95,33 @@ const tailCommand = Command.make(
     ),
 ).pipe(Command.withDescription("Show the end of a program's log"))
 
+const planCommand = Command.make(
+  "plan",
+  {
+    ...configFlags,
+    json: Flag.Boolean("json").pipe(Flag.withDescription("Print JSON"), Flag.withDefault(false)),
+  },
+  (values) =>
+    Effect.flatMap(
+      Effect.promise(() => import("./plan.ts")),
+      ({ plan }) => plan(values),
+    ),
+).pipe(Command.withDescription("Show what the next sync would do and why, without doing it"))
+
+const explainCommand = Command.make(
+  "explain",
+  {
+    ...configFlags,
+    json: Flag.Boolean("json").pipe(Flag.withDescription("Print JSON"), Flag.withDefault(false)),
+    partition: Argument.String("PARTITION").pipe(Argument.withDescription("Which one, such as slappart0")),
+  },
+  (values) =>
+    Effect.flatMap(
+      Effect.promise(() => import("./explain.ts")),
+      ({ explain }) => explain(values),
+    ),
+).pipe(Command.withDescription("Tell how a partition is, what it waits for and where its logs are"))
+
 const programsArgument = Argument.String("PARTITION[:PROGRAM]").pipe(
   Argument.withDescription("Which programs, such as slappart0 or slappart0:web"),
   Argument.variadic({ min: 1 }),
@@ -167,7 +194,9 @@ export const slapgrid = Command.make("slapgrid", runFlags, (values) =>
   Command.withSubcommands([
     demoCommand,
     detachCommand,
+    explainCommand,
     masterCommand,
+    planCommand,
     restartCommand,
     signalCommand,
     startCommand,

@@ -25,6 +25,17 @@ const lastLine = (text: string | undefined): string => escapeControls(text?.trim
 const lastEnd = ({ error, isHeld, lastExit }: ServiceStatus): string =>
   isHeld ? "by hand" : (error ?? (lastExit === undefined ? "" : describeExit(lastExit)))
 
+/** A service in one line of prose. */
+export const describeService = (service: ServiceStatus, now: number): string => {
+  const { pid, restarts, since, state } = service
+  const end = lastEnd(service)
+  return [
+    `${state}${pid === undefined ? "" : ` as pid ${pid}`}${since === undefined ? "" : ` for ${age(now - since)}`}`,
+    ...(restarts === 0 ? [] : [`restarted ${restarts} times`]),
+    ...(end === "" ? [] : [service.isHeld ? "stopped by hand" : `last end: ${end}`]),
+  ].join(", ")
+}
+
 const limitText = ({ option, value }: LimitStatus): string => {
   switch (option) {
     case "partition_memory_max":

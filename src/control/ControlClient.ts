@@ -4,6 +4,7 @@ import { execa } from "execa"
 import * as fs from "node:fs"
 import { Agent } from "undici"
 import type { NodeStatus } from "../domain/NodeStatus.ts"
+import type { NodePlan } from "../domain/Plan.ts"
 import type { NodeUsage } from "../domain/NodeUsage.ts"
 import type { ServiceCommand, ServiceOutcome } from "../process/service/commands.ts"
 import { errnoOf } from "../files/FileError.ts"
@@ -15,13 +16,13 @@ const defaultPatience = 10_000
 
 const failure = (path: string, cause: unknown): ControlError => {
   const code = errnoOf(cause) ?? ""
-  const message =
-    code === "ENOENT" || code === "ECONNREFUSED"
-      ? `no slapgrid is running there (nothing listens on ${path}): start it with slapgrid --configuration-file FILE`
-      : code === "EACCES"
-        ? `not allowed to open ${path}: run this as the user that runs slapgrid`
-        : `${path} does not answer: ${cause instanceof Error ? cause.message : String(cause)}`
-  return new ControlError({ path, message })
+  const isAbsent = code === "ENOENT" || code === "ECONNREFUSED"
+  const message = isAbsent
+    ? `no slapgrid is running there (nothing listens on ${path}): start it with slapgrid --configuration-file FILE`
+    : code === "EACCES"
+      ? `not allowed to open ${path}: run this as the user that runs slapgrid`
+      : `${path} does not answer: ${cause instanceof Error ? cause.message : String(cause)}`
+  return new ControlError({ path, message, isAbsent })
 }
 
 interface Call {
@@ -57,7 +58,7 @@ const call = (instanceRoot: string, call: Call): Effect.Effect<unknown, ControlE
   }).pipe(
     Effect.filterOrFail(
       (answer) => !(answer instanceof Refusal),
-      (answer) => new ControlError({ path: `${directory}/${socketName}`, message: String(answer) }),
+      (answer) => new ControlError({ path: `${directory}/${socketName}`, message: String(answer), isAbsent: false }),
     ),
   )
 }
@@ -87,13 +88,28 @@ export const detach = (instanceRoot: string): Effect.Effect<void, ControlError> 
 const awaitUnlocked = (file: string): Effect.Effect<void, ControlError> =>
   Effect.tryPromise({
     try: () => execa("flock", ["--wait", "60", file, "true"]),
-    catch: () => new ControlError({ path: file, message: `the agent still holds ${file} after 60 s: it is leaving` }),
+    catch: () =>
+      new ControlError({
+        path: file,
+        message: `the agent still holds ${file} after 60 s: it is leaving`,
+        isAbsent: false,
+      }),
   })
 
 /** The status of the agent on this instance root. */
 export const getStatus = (instanceRoot: string): Effect.Effect<NodeStatus, ControlError> =>
   // Both ends are one version of one program: the shape is ours.
   Effect.map(call(instanceRoot, { method: "GET", route: "/status" }), (answer) => answer as NodeStatus)
+
+/** What the next sync would do; the agent asks the master for it. */
+export const getPlan = (instanceRoot: string): Effect.Effect<NodePlan, ControlError> =>
+  Effect.map(
+    call(instanceRoot, { method: "GET", route: "/plan", patience: planPatience }),
+    (answer) => answer as NodePlan,
+  )
+
+/** Milliseconds: longer than the master may take. */
+const planPatience = 70_000
 
 /** What the node's processes take now. */
 export const getUsage = (instanceRoot: string): Effect.Effect<NodeUsage, ControlError> =>

@@ -7,6 +7,7 @@ import * as Schema from "effect/Schema"
 import * as fs from "node:fs"
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http"
 import { MasterSync } from "../desired/MasterSync.ts"
+import { Plans } from "../desired/Plans.ts"
 import { Departure } from "../process/Departure.ts"
 import { CommandRefused, ServiceCommands } from "../process/ServiceCommands.ts"
 import { NodeMeter } from "../process/usage/NodeMeter.ts"
@@ -33,8 +34,10 @@ export class ControlServer extends Context.Service<ControlServer, { readonly pat
         const run = Effect.runPromiseWith(yield* Effect.context())
         const commands = yield* ServiceCommands
         const meter = yield* NodeMeter
+        const plans = yield* Plans
         const routes: Readonly<Record<string, (body: string) => Effect.Effect<unknown, CommandRefused>>> = {
           "GET /status": () => board.get,
+          "GET /plan": () => plans.get,
           "GET /usage": () => Effect.flatMap(board.get, ({ software }) => meter.read(software.map(({ url }) => url))),
           // Answered first: the socket is gone when the node is.
           "POST /detach": () => Effect.as(Effect.forkDetach(Effect.delay(leave, "50 millis")), {}),
@@ -103,7 +106,7 @@ const listen = (directory: string, handle: (request: IncomingMessage, response: 
       server.maxConnections = 64
       const failed = (cause: unknown) => {
         const why = cause instanceof Error ? cause.message : String(cause)
-        resume(new ControlError({ path, message: `cannot listen on ${path}: ${why}` }))
+        resume(new ControlError({ path, message: `cannot listen on ${path}: ${why}`, isAbsent: false }))
       }
       try {
         fs.rmSync(path, { force: true })

@@ -28,7 +28,7 @@ export interface Update {
 export const nextDelay = (interval: number, failures: number): number =>
   failures === 0 ? interval : Math.min(interval, 1000 * 2 ** Math.min(failures - 1, 16))
 
-const standingOf = ({ reason }: MasterError): MasterStanding => (reason === "Unauthorised" ? "Refuses" : "Away")
+export const standingOf = ({ reason }: MasterError): MasterStanding => (reason === "Unauthorised" ? "Refuses" : "Away")
 
 export class MasterSync extends Context.Service<
   MasterSync,

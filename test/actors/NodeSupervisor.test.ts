@@ -16,7 +16,11 @@ import { PartitionActors } from "../../src/actors/partition/PartitionActor.ts"
 import type { SoftwareWish } from "../../src/actors/software/decide.ts"
 import { SoftwareActors, type SoftwareOptions } from "../../src/actors/software/SoftwareActor.ts"
 import { Inheritances } from "../../src/process/Inheritances.ts"
+import type { DesiredState } from "../../src/domain/DesiredState.ts"
+import type { MasterError } from "../../src/master/MasterError.ts"
+import type { PlannedPartition } from "../../src/domain/Plan.ts"
 import { Containment } from "../../src/process/containment/Containment.ts"
+import { type Planner, Plans } from "../../src/desired/Plans.ts"
 import { MasterSync, type Update } from "../../src/desired/MasterSync.ts"
 import { Passes, type PassOrder } from "../../src/desired/Passes.ts"
 import type { PartitionRest, PassOutcome } from "../../src/domain/Pass.ts"
@@ -36,9 +40,26 @@ import {
   slappart1,
   softwareUrl,
 } from "../support/facts.ts"
-import { ScriptedClient } from "./support.ts"
+import { ScriptedClient, unreachable } from "./support.ts"
 
 const other = softwareUrl("/other.cfg")
+
+/** What an actor says it would do, with what it was asked in the reason. */
+const planned = ({
+  isSoftwareReady,
+  partition: { id, requested, software },
+  standing,
+}: PartitionWish): PlannedPartition => ({
+  id,
+  requested,
+  software,
+  action: "process",
+  reason: `${isSoftwareReady ? "ready" : "unready"} ${standing}`,
+  at: undefined,
+  processed: undefined,
+  failures: 0,
+  services: [],
+})
 
 const supervised = Effect.gen(function* () {
   const updates = yield* Queue.sliding<Update>(1)
@@ -88,6 +109,7 @@ const supervised = Effect.gen(function* () {
                 ),
             ),
           outcome: (order: number) => rests.call([id, order]),
+          plan: (wish: PartitionWish) => Effect.succeed(planned(wish)),
         }
       }),
   })
@@ -96,6 +118,7 @@ const supervised = Effect.gen(function* () {
     isForeign: (id) => foreign.has(id),
     follow: (named) => Effect.sync(() => void followed.push(named)),
   })
+  const planners: Array<Planner> = []
   const scope = yield* Scope.make()
   const context = yield* Layer.build(
     NodeSupervisor.layer.pipe(
@@ -108,7 +131,11 @@ const supervised = Effect.gen(function* () {
           Layer.succeed(PartitionActors, partitionActors),
           Layer.succeed(MasterSync, MasterSync.of({ updates, syncNow: Effect.void, ask: Effect.never })),
           Layer.succeed(Passes, Passes.of({ orders, begin: () => Effect.never })),
-          new ScriptedClient().layer(nodeConfig()),
+          Layer.succeed(
+            Plans,
+            Plans.of({ get: Effect.never, provide: (given) => Effect.sync(() => void planners.push(given)) }),
+          ),
+          new ScriptedClient().layer(nodeConfig({ softwareRoot: "/nowhere" })),
         ),
       ),
     ),
@@ -139,6 +166,7 @@ const supervised = Effect.gen(function* () {
     return settled
   })
   return {
+    plan: (answer: DesiredState | MasterError) => planners[0]!(answer),
     order,
     rests,
     software,
@@ -435,5 +463,38 @@ describe("health", () => {
         yield* close
         expect(yield* isHealthy).toBe(false)
       }),
+  )
+})
+
+describe("a plan", () => {
+  it.effect("asks each actor what it would do, and looks at the disk for what is new; nobody is told anything", () =>
+    Effect.gen(function* () {
+      const { news, plan, update } = yield* supervised
+      yield* update({ software: [desiredSoftware()], partitions: [desiredPartition()] })
+      yield* news
+      const made = yield* plan(desiredState(both))
+      expect(made).toMatchObject({
+        standing: "Answers",
+        isSupervised: true,
+        software: [{ url: release, action: "build" }],
+        partitions: [
+          { id: "slappart0", action: "process", reason: "unready Answers" },
+          { id: "slappart1", action: "wait", reason: `waits for its software release ${release}` },
+        ],
+      })
+      expect(yield* news).toStrictEqual([])
+    }),
+  )
+
+  it.effect("while the master is away is about what it said last", () =>
+    Effect.gen(function* () {
+      const { plan, update } = yield* supervised
+      yield* update({ partitions: [desiredPartition()] })
+      expect(yield* plan(unreachable)).toMatchObject({
+        standing: "Away",
+        error: "the master is away",
+        partitions: [{ id: "slappart0", reason: "ready Away" }],
+      })
+    }),
   )
 })

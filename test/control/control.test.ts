@@ -9,8 +9,10 @@ import { once } from "node:events"
 import { expect } from "vitest"
 import { Agent, request } from "undici"
 import { NodeConfig } from "../../src/config/NodeConfig.ts"
-import { commandServices, getStatus, getUsage } from "../../src/control/ControlClient.ts"
+import { commandServices, getPlan, getStatus, getUsage } from "../../src/control/ControlClient.ts"
 import { ControlServer } from "../../src/control/ControlServer.ts"
+import { Plans } from "../../src/desired/Plans.ts"
+import type { NodePlan } from "../../src/domain/Plan.ts"
 import { MasterSync, type Update } from "../../src/desired/MasterSync.ts"
 import type { NodeUsage } from "../../src/domain/NodeUsage.ts"
 import { CommandRefused, ServiceCommands } from "../../src/process/ServiceCommands.ts"
@@ -36,6 +38,16 @@ const usage: NodeUsage = {
   partitions: [{ id: slappart0, cpu: 4, memory: 5, processes: 6, services: [] }],
 }
 
+const plan: NodePlan = {
+  computer: nodeConfig().computerId,
+  standing: "Away",
+  error: "it is away",
+  isSupervised: true,
+  software: [],
+  partitions: [],
+  rejected: [],
+}
+
 const meter = NodeMeter.of({ read: () => Effect.succeed(usage) })
 
 const layer = (root: string, syncNow: Effect.Effect<void> = Effect.void) =>
@@ -46,6 +58,7 @@ const layer = (root: string, syncNow: Effect.Effect<void> = Effect.void) =>
       return ControlServer.layer(`${root}/var/run/slapgrid`).pipe(
         Layer.provideMerge(StatusBoard.layer),
         Layer.provide(Layer.succeed(MasterSync, sync)),
+        Layer.provide(Layer.succeed(Plans, Plans.of({ get: Effect.succeed(plan), provide: () => Effect.void }))),
         Layer.provide([Departure.layer, Layer.succeed(ServiceCommands, commands), Layer.succeed(NodeMeter, meter)]),
         Layer.provide(Layer.succeed(NodeConfig, nodeConfig({ instanceRoot: root }))),
       )
@@ -85,6 +98,7 @@ describe("calls", () => {
         body: { computer: "COMP-1", pid: process.pid, partitions: [] },
       })
       expect(yield* getUsage(root)).toStrictEqual(usage)
+      expect(yield* getPlan(root)).toStrictEqual(plan)
       expect(yield* call(root, "POST", "/sync")).toMatchObject({ status: 200, body: {} })
       yield* syncs.take
       for (const [method, route] of [

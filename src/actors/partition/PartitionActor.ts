@@ -8,6 +8,7 @@ import { InstanceBuild } from "../../build/InstanceBuild.ts"
 import { NodeConfig } from "../../config/NodeConfig.ts"
 import type { PartitionId } from "../../domain/ids.ts"
 import type { PartitionRest } from "../../domain/Pass.ts"
+import type { PlannedPartition } from "../../domain/Plan.ts"
 import { fullName, type ServiceSpec } from "../../domain/ServiceSpec.ts"
 import type { FileError } from "../../files/FileError.ts"
 import { processors } from "../../files/machine.ts"
@@ -29,6 +30,8 @@ import { Turnstile } from "./Turnstile.ts"
 export interface PartitionActor extends Actor<PartitionWish> {
   /** Waits until a wish with that order, or a newer one, leaves nothing more to do now. */
   readonly outcome: (order: number) => Effect.Effect<PartitionRest>
+  /** What would be done for a wish, without doing it. */
+  readonly plan: (wish: PartitionWish) => Effect.Effect<PlannedPartition>
 }
 
 export class PartitionActors extends Context.Service<
@@ -74,7 +77,7 @@ export class PartitionActors extends Context.Service<
           outcomes,
         })
         const actor = yield* makeActor(`partition ${id}`, supervision.follow)
-        return { ...actor, outcome: outcomes.of }
+        return { ...actor, outcome: outcomes.of, plan: (wish: PartitionWish) => supervision.plan(wish) }
       })
       return PartitionActors.of({ make })
     }),

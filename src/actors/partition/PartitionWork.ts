@@ -11,11 +11,11 @@ import type { Processed } from "./decide.ts"
 import { note, PartitionError, PartitionPlace, toPartitionError } from "./PartitionPlace.ts"
 import { PartitionRemoval, type RemovalDependencies } from "./PartitionRemoval.ts"
 import { beginRequests, requestsOf } from "./requests.ts"
-import { freezeDelay, retentionDelayFile } from "./retention.ts"
+import { readProcessed, timestampFile } from "./processed.ts"
+import { freezeDelay } from "./retention.ts"
 
 export type WorkDependencies = RemovalDependencies
 
-const timestampFile = ".timestamp"
 const bangFile = ".slapos_latest_bang_timestamp"
 /** What the node itself keeps in a free partition. */
 const expectedLeftovers = new Set([".slapos-resource"])
@@ -39,17 +39,9 @@ export class PartitionWork {
     return `.slapgrid-${this.id}-error.log`
   }
 
-  /** The last successful processing that `.timestamp` tells of. */
+  /** The last successful processing that the partition itself tells of. */
   get processed(): Effect.Effect<Processed | undefined> {
-    return Effect.gen({ self: this }, function* () {
-      const directory = yield* OwnedDirectory.open(this.#place.path)
-      const timestamp = yield* directory.readIfPresent(timestampFile, 10_000)
-      const at = yield* directory.modifiedAt(timestampFile)
-      if (timestamp !== undefined && at !== undefined) return { timestamp, at, wish: undefined }
-      // Installed once, and the last processing did not come to its end.
-      const wasInstalled = yield* directory.exists(retentionDelayFile)
-      return wasInstalled ? { timestamp: undefined, at: 0, wish: undefined } : undefined
-    }).pipe(Effect.orElseSucceed(() => undefined))
+    return readProcessed(this.#place.path)
   }
 
   /** Milliseconds after which this release wants its instances processed again; undefined when it says nothing. */
@@ -87,19 +79,19 @@ export class PartitionWork {
   }
 
   /**
-   * Makes the group run what the partition has now, for the deployment with this timestamp; `isProcessing`: it has just
-   * been installed.
+   * Makes the group run what the partition has now, for the deployment with this timestamp. Of those that were stopped
+   * by hand, the ones that `releases` names are started.
    */
   start(
     group: ServiceGroup,
     deployment: string | undefined,
-    isProcessing: boolean,
+    releases: (name: string) => boolean,
   ): Effect.Effect<void, PartitionError> {
     return Effect.gen({ self: this }, function* () {
       const directory = yield* this.#place.open
       // Last of all before ours start: until then the reference's serve.
       yield* this.#dependencies.takeover.release(this.id)
-      yield* group.apply(yield* this.#dependencies.services.programsOf(this.id, directory), deployment, isProcessing)
+      yield* group.apply(yield* this.#dependencies.services.programsOf(this.id, directory), deployment, releases)
     }).pipe(Effect.mapError(toPartitionError))
   }
 

@@ -3,7 +3,9 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
+import type { PlannedPartition } from "../../domain/Plan.ts"
 import { type Mailbox, nextWish } from "../Actor.ts"
+import { planPartition } from "../plan.ts"
 import { retryDelay } from "../retry.ts"
 import {
   decide,
@@ -14,6 +16,7 @@ import {
   type PartitionDecision,
   type PartitionMemory,
   type PartitionWish,
+  type Periods,
   wishKey,
 } from "./decide.ts"
 import { destroy, free } from "./ending.ts"
@@ -47,6 +50,9 @@ export class Supervision {
   #isRemoving = false
   /** Whether its processing waits for a turn. */
   #isQueued = false
+  #memory = initialMemory(undefined)
+  /** What is being done. */
+  #decision: PartitionDecision | undefined
 
   constructor(parts: PartitionParts) {
     this.#parts = parts
@@ -60,6 +66,8 @@ export class Supervision {
       while (true) {
         yield* view.wants(wish)
         const decision = yield* this.#decide(wish, memory)
+        this.#memory = memory
+        this.#decision = decision
         if (decision._tag === "Wait") {
           yield* view.waitsFor(decision.reason)
           yield* outcomes.put(orderOf(wish), view.rest(wish))
@@ -81,10 +89,24 @@ export class Supervision {
     })
 
   #decide(wish: PartitionWish, memory: PartitionMemory): Effect.Effect<PartitionDecision> {
+    return Effect.gen({ self: this }, function* () {
+      return decide(wish, memory, yield* this.#periodsFor(wish), yield* Clock.currentTimeMillis)
+    })
+  }
+
+  #periodsFor({ partition }: PartitionWish): Effect.Effect<Periods> {
     const { periods, work } = this.#parts
-    return Effect.gen(function* () {
-      const maximum = (yield* work.periodicity(wish.partition.software)) ?? periods.maximum
-      return decide(wish, memory, { ...periods, maximum }, yield* Clock.currentTimeMillis)
+    return Effect.map(work.periodicity(partition.software), (maximum = periods.maximum) => ({ ...periods, maximum }))
+  }
+
+  /** What would be done for a wish, without doing it. */
+  plan(wish: PartitionWish): Effect.Effect<PlannedPartition> {
+    return Effect.gen({ self: this }, function* () {
+      const decision = this.#decision
+      const underWay = decision === undefined || decision._tag === "Wait" ? undefined : `under way: ${decision.reason}`
+      const periods = yield* this.#periodsFor(wish)
+      const known = { memory: this.#memory, periods, services: this.#parts.group.status(), underWay }
+      return planPartition(wish, known, yield* Clock.currentTimeMillis)
     })
   }
 
@@ -121,7 +143,7 @@ export class Supervision {
     // What was destroyed left nothing that could be started.
     const processed = memory.enforced === "destroyed" ? undefined : memory.processed
     return Effect.gen(function* () {
-      if (requested === "started" && processed !== undefined) yield* work.start(group, processed.timestamp, false)
+      if (requested === "started" && processed !== undefined) yield* work.start(group, processed.timestamp, () => false)
       if (requested === "stopped") yield* work.stop(group)
       if (requested === "destroyed") yield* work.removal.stop(group)
       // Its removal waits for the master.

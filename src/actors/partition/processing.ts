@@ -38,8 +38,10 @@ export const process = Effect.fnUntraced(function* (
   yield* FiberHandle.clear(completion)
   // Stopped in any case and at once, whatever becomes of the installation and of the wait for it.
   if (requested === "stopped") yield* work.stop(group)
+  // What is stopped by hand from now on stays so until the next one.
+  const held = new Set(group.status().flatMap(({ isHeld, name }) => (isHeld ? [name] : [])))
   const references = yield* install(parts, wish, processing)
-  if (requested === "started") yield* work.start(group, timestamp, true)
+  if (requested === "started") yield* work.start(group, timestamp, (name) => held.has(name))
   yield* Effect.logInfo(`${id} is ${requested}`)
   yield* view.show(requested)
   yield* FiberHandle.run(completion, complete(parts, wish, references))

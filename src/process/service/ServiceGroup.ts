@@ -13,13 +13,13 @@ export interface ServiceGroup {
   /**
    * Makes the programs those of `specs`, old ones out first. `etc/run` programs that have ended by themselves are
    * started again only for another deployment (the master's timestamp; undefined when that is unknown). Returns when
-   * each was started or could not be. Programs that were stopped by hand are started when `isProcessing` says that this
-   * is a new processing, and stay as they are else.
+   * each was started or could not be. Programs that were stopped by hand are started when `releases` says so: those that
+   * were stopped before a processing began. Others stay down, also when they are changed.
    */
   readonly apply: (
     specs: ReadonlyArray<ServiceSpec>,
     deployment: string | undefined,
-    isProcessing?: boolean,
+    releases?: boolean | ((name: string) => boolean),
   ) => Effect.Effect<void>
   /** Makes the programs those of `specs`, all stopped by hand; returns when they are down. */
   readonly hold: (specs: ReadonlyArray<ServiceSpec>) => Effect.Effect<void>
@@ -107,6 +107,8 @@ export const makeServiceGroup = Effect.fnUntraced(function* (options: GroupOptio
     yield* service.start(deployment)
   })
 
+  const holdNew = (spec: ServiceSpec) => Effect.flatMap(add(spec), (service) => service.hold)
+
   const endAll = (end: (name: string) => Effect.Effect<void>) =>
     Effect.suspend(() => Effect.forEach([...members.keys()], end, { concurrency: "unbounded" })).pipe(
       Effect.andThen(Effect.suspend(() => (options.dependencies.isLeaving() ? Effect.void : options.endRest))),
@@ -115,17 +117,25 @@ export const makeServiceGroup = Effect.fnUntraced(function* (options: GroupOptio
   const apply = Effect.fnUntraced(function* (
     specs: ReadonlyArray<ServiceSpec>,
     deployment: string | undefined,
-    isProcessing = true,
+    releases: boolean | ((name: string) => boolean) = true,
   ) {
+    const isReleased = (name: string) => (typeof releases === "boolean" ? releases : releases(name))
+    const stays = new Set(group.status().flatMap(({ isHeld, name }) => (isHeld && !isReleased(name) ? [name] : [])))
     const current = new Map([...members].map(([name, member]) => [name, member.service.spec]))
     const { stop: old, start } = difference(current, specs)
     yield* Effect.forEach(old, (name) => Effect.uninterruptible(drop(name)), { concurrency: "unbounded" })
     const kept = [...members.values()].map(({ service }) => service)
-    yield* Effect.forEach(kept, (service) => service.start(deployment, isProcessing), { concurrency: startsAtOnce })
-    // Interruptible between two: a stop does not wait for hundreds of starts.
-    yield* Effect.forEach(start, (spec) => Effect.uninterruptible(startNew(spec, deployment)), {
+    yield* Effect.forEach(kept, (service) => service.start(deployment, isReleased(service.spec.name)), {
       concurrency: startsAtOnce,
     })
+    // Interruptible between two: a stop does not wait for hundreds of starts.
+    yield* Effect.forEach(
+      start,
+      (spec) => Effect.uninterruptible(stays.has(spec.name) ? holdNew(spec) : startNew(spec, deployment)),
+      {
+        concurrency: startsAtOnce,
+      },
+    )
   })
 
   const hold = Effect.fnUntraced(function* (specs: ReadonlyArray<ServiceSpec>) {

@@ -12,7 +12,7 @@ import { settle } from "../../support/Calls.ts"
 import { slappart0 } from "../../support/facts.ts"
 import { unreachable } from "../support.ts"
 
-import { broken, running, web } from "./running.ts"
+import { broken, running, statusOf, web } from "./running.ts"
 
 describe("an operator's order", () => {
   it.effect("is over when there is nothing to do", () =>
@@ -577,6 +577,25 @@ describe("a release", () => {
       yield* wants({ timestamp: "2" })
       yield* installs(Effect.void)
       expect(services.told.at(-1)).toBe("web-on-watch for 2")
+    }),
+  )
+})
+
+describe("a stop by hand", () => {
+  it.effect("before a processing ends with it, during one it holds until the next", () =>
+    Effect.gen(function* () {
+      const { installs, instances, services, wants } = yield* running({ timestamp: "1" })
+      services.status = [statusOf("before", { isHeld: true })]
+      yield* wants({ timestamp: "2" })
+      const { answer } = yield* instances.installs.next
+      services.status = [statusOf("before", { isHeld: true }), statusOf("during", { isHeld: true })]
+      yield* answer(Effect.void)
+      yield* settle
+      const isReleased = (name: string) => typeof services.releases === "function" && services.releases(name)
+      expect(["before", "during"].map(isReleased)).toStrictEqual([true, false])
+      yield* wants({ timestamp: "3" })
+      yield* installs(Effect.void)
+      expect(isReleased("during")).toBe(true)
     }),
   )
 })

@@ -5,14 +5,13 @@ import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
 import * as fs from "node:fs"
 import { expect } from "vitest"
-import type { ServiceStatus } from "../../../src/domain/NodeStatus.ts"
 import type { ServiceSpec } from "../../../src/domain/ServiceSpec.ts"
 import { UsageError } from "../../../src/report/usage/UsageReports.ts"
 import { settle } from "../../support/Calls.ts"
 import { program } from "../../support/facts.ts"
 import { unreachable } from "../support.ts"
 
-import { broken, running } from "./running.ts"
+import { broken, running, statusOf } from "./running.ts"
 
 describe("destroyed", () => {
   const gone = { requested: "destroyed" } as const
@@ -148,18 +147,6 @@ describe("destroyed", () => {
 })
 
 const script = (name: string): ServiceSpec => program(name, { kind: "run", path: `/nowhere/etc/prerm/${name}` })
-const statusOf = (name: string, state: ServiceStatus["state"]): ServiceStatus => ({
-  name,
-  kind: "run",
-  state,
-  pid: undefined,
-  since: undefined,
-  restarts: 0,
-  lastExit: undefined,
-  error: undefined,
-  isHeld: false,
-})
-
 describe("what removal waits for", () => {
   const gone = { requested: "destroyed" } as const
   const prerm = { timestamp: "1", config: { runsPrerm: true } } as const
@@ -169,7 +156,7 @@ describe("what removal waits for", () => {
       const { client, instances, path, services, status, wants } = yield* running(prerm)
       services.prerm = [script("export-prerm")]
       const starts = services.onApply(() => {
-        services.status = [statusOf("export-prerm", "running")]
+        services.status = [statusOf("export-prerm", { state: "running" })]
       })
       yield* wants(gone)
       expect([services.told, client.told]).toStrictEqual([["stop", "export-prerm for removal"], ["stopped"]])
@@ -179,7 +166,7 @@ describe("what removal waits for", () => {
       yield* settle
       expect(fs.existsSync(`${path}/.timestamp`)).toBe(true)
       services.onApply(() => undefined)
-      services.status = [statusOf("export-prerm", "exited")]
+      services.status = [statusOf("export-prerm", { state: "exited" })]
       yield* TestClock.adjust("2 seconds")
       yield* settle
       expect([fs.readdirSync(path), client.told.filter((one) => one !== "stopped")]).toStrictEqual([[], ["destroyed"]])
@@ -191,7 +178,7 @@ describe("what removal waits for", () => {
     Effect.gen(function* () {
       const { services, status, wants } = yield* running(prerm)
       services.prerm = [script("export-prerm")]
-      services.status = [statusOf("export-prerm", "running")]
+      services.status = [statusOf("export-prerm", { state: "running" })]
       yield* wants(gone)
       expect(services.told).not.toContain("stop")
       expect((yield* status)?.waitingFor).toBe("its removal waits for export-prerm")
@@ -219,10 +206,10 @@ describe("what removal waits for", () => {
         `${path}/.slapos-report-wait-service-list`,
         "slappart0:backup-on-watch\nslappart0:unknown\nslappart1:web\n",
       )
-      services.status = [statusOf("backup-on-watch", "running"), statusOf("web", "running")]
+      services.status = [statusOf("backup-on-watch", { state: "running" }), statusOf("web", { state: "running" })]
       yield* wants(gone)
       expect((yield* status)?.waitingFor).toBe("its removal waits for backup-on-watch")
-      services.status = [statusOf("web", "running")]
+      services.status = [statusOf("web", { state: "running" })]
       yield* TestClock.adjust("2 seconds")
       yield* settle
       expect(client.told.at(-1)).toBe("destroyed")
@@ -233,7 +220,7 @@ describe("what removal waits for", () => {
     Effect.gen(function* () {
       const { client, path, services, wants } = yield* running({ timestamp: "1" })
       fs.symlinkSync("/etc/passwd", `${path}/.slapos-report-wait-service-list`)
-      services.status = [statusOf("web", "running")]
+      services.status = [statusOf("web", { state: "running" })]
       yield* wants(gone)
       expect(client.told.at(-1)).toBe("destroyed")
     }),
@@ -244,7 +231,7 @@ describe("what removal waits for", () => {
       const { instances, services, wants } = yield* running(prerm)
       services.prerm = [script("export-prerm")]
       services.onApply(() => {
-        services.status = [statusOf("export-prerm", "running")]
+        services.status = [statusOf("export-prerm", { state: "running" })]
       })
       yield* wants(gone)
       yield* wants({ timestamp: "2" })

@@ -61,6 +61,8 @@ export class ScriptedServices {
   readonly stops = new Calls<undefined, void>(() => Effect.void)
   readonly listings = new Calls<undefined, ReadonlyArray<ServiceSpec>, FileError>(() => Effect.succeed([web]))
   options: GroupOptions | undefined
+  /** Which programs that were stopped by hand the group was told to start. */
+  releases: boolean | ((name: string) => boolean) | undefined
   #onApply: () => void = () => undefined
 
   /** Called when the group is told its programs, instead of what was before; gives how often that was. */
@@ -86,8 +88,9 @@ export class ScriptedServices {
           return Effect.as(
             Effect.addFinalizer(() => Effect.sync(() => void this.told.push("closed"))),
             {
-              apply: (specs, deployment) =>
+              apply: (specs, deployment, releases = true) =>
                 Effect.sync(() => {
+                  this.releases = releases
                   const names = specs.map(({ name }) => name).join()
                   this.told.push(`${names}${deployment === undefined ? "" : ` for ${deployment}`}`)
                   this.#onApply()
@@ -151,6 +154,18 @@ class ScriptedUsage {
     return Layer.succeed(UsageReports, UsageReports.of({ run: Effect.never, seal: this.seals.call }))
   }
 }
+export const statusOf = (name: string, changes: Partial<ServiceStatus> = {}): ServiceStatus => ({
+  name,
+  kind: "run",
+  state: "running",
+  pid: undefined,
+  since: undefined,
+  restarts: 0,
+  lastExit: undefined,
+  error: undefined,
+  isHeld: false,
+  ...changes,
+})
 
 export const running = Effect.fnUntraced(function* (options: Options = {}) {
   const root = yield* scratch

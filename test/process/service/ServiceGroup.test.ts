@@ -83,6 +83,25 @@ describe("hold", () => {
 })
 
 describe("apply", () => {
+  it.effect("starts only those stopped by hand that it is to release, and a changed one stays down, too", () =>
+    Effect.gen(function* () {
+      const { close, group, pids, spawner } = yield* grouped
+      yield* group.apply([a, b, c], "1")
+      yield* settle
+      for (const { name } of [a, b, c]) yield* group.program(name)!.hold
+      yield* group.apply([a, changed(b), c], "2", (name) => name === c.name)
+      yield* settle
+      expect(pids()).toStrictEqual({ "a-on-watch": undefined, "b-on-watch": undefined, c: 1003 })
+      expect(group.status().map(({ isHeld, name }) => [name, isHeld])).toStrictEqual([
+        ["a-on-watch", true],
+        ["c", false],
+        ["b-on-watch", true],
+      ])
+      expect(spawner.processes).toHaveLength(4)
+      yield* close
+    }),
+  )
+
   it.effect("touches only the difference", () =>
     Effect.gen(function* () {
       const { close, group, pids, spawner } = yield* grouped

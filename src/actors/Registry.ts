@@ -1,0 +1,253 @@
+// The releases and partitions that the supervisor keeps, and what each was told last: an answer of the master becomes
+// news for those whom it concerns.
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import { type NodeConfigShape } from "../config/NodeConfig.ts"
+import { difference, samePartition, sameSoftware } from "../desired/diff.ts"
+import { type Update } from "../desired/MasterSync.ts"
+import { type PassOrder } from "../desired/Passes.ts"
+import type { DesiredPartition, DesiredSoftware, DesiredState } from "../domain/DesiredState.ts"
+import type { PartitionId, SoftwareUrl } from "../domain/ids.ts"
+import type { MasterStanding } from "../domain/NodeStatus.ts"
+import { partitionOutcome } from "../domain/Pass.ts"
+import type { NodePlan } from "../domain/Plan.ts"
+import type { MasterError } from "../master/MasterError.ts"
+import type { Takeover } from "../process/takeover/Takeover.ts"
+import type { StatusBoard } from "../report/StatusBoard.ts"
+import type { PartitionOrder, PartitionWish } from "./partition/decide.ts"
+import type { PartitionActors } from "./partition/PartitionActor.ts"
+import { type PartitionActor } from "./partition/PartitionActor.ts"
+import type { SoftwareOrder } from "./software/decide.ts"
+import { planNode } from "./planning.ts"
+import type { SoftwareActors } from "./software/SoftwareActor.ts"
+import { type SoftwareActor } from "./software/SoftwareActor.ts"
+
+interface KnownSoftware {
+  readonly actor: SoftwareActor
+  readonly scope: Scope.Closeable
+  desired: DesiredSoftware
+  isReady: boolean
+  /** The newest one of a pass. */
+  order: SoftwareOrder | undefined
+}
+
+interface KnownPartition {
+  readonly actor: PartitionActor
+  /** What was told last; undefined while only an earlier agent's services tell of the partition. */
+  wish: PartitionWish | undefined
+  isGone: boolean
+}
+
+/** A defect in one update must not end the following of the master. */
+export const tellDefect = (defect: unknown) => Effect.logError("an answer of the master could not be followed", defect)
+
+interface RegistryParts {
+  readonly software: SoftwareActors["Service"]
+  readonly partitions: PartitionActors["Service"]
+  readonly board: StatusBoard["Service"]
+  readonly takeover: Takeover["Service"]
+  readonly config: NodeConfigShape
+  readonly partitionScope: Scope.Closeable
+  readonly softwareScope: Scope.Closeable
+}
+
+export class Registry {
+  readonly #parts: RegistryParts
+  readonly #software = new Map<SoftwareUrl, KnownSoftware>()
+  readonly #partitions = new Map<PartitionId, KnownPartition>()
+  /** What the master wants of partitions, to be looked at while the actors are told. */
+  #wanted: ReadonlyArray<DesiredPartition> = []
+  /** What the master said last. */
+  #last: DesiredState | undefined
+  #nudge = 0
+  #standing: MasterStanding = "NotAsked"
+
+  constructor(parts: RegistryParts) {
+    this.#parts = parts
+  }
+
+  /** Supervises what an earlier agent left, before the master has said anything. */
+  readonly adopt = (id: PartitionId): Effect.Effect<void> =>
+    Effect.gen({ self: this }, function* () {
+      this.#partitions.set(id, { actor: yield* this.#newPartition(id), wish: undefined, isGone: false })
+    }).pipe(Effect.catch((error) => Effect.logError(`${id} cannot be supervised: ${error.message}`)))
+
+  readonly apply = ({ nudge, standing, state }: Update): Effect.Effect<void> =>
+    Effect.gen({ self: this }, function* () {
+      // First of all: releases that go are told who uses them.
+      this.#wanted = state.partitions
+      this.#last = state
+      const asked = nudge !== this.#nudge
+      this.#nudge = nudge
+      this.#standing = standing
+      if (standing === "NotAsked") yield* Effect.forEach(state.partitions, this.#tellFromMemory)
+      else yield* this.#follow(state, asked)
+    })
+
+  #follow(state: DesiredState, asked: boolean): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function* () {
+      const software = difference(
+        this.#software,
+        state.software,
+        (one) => one.url,
+        (known, one) => !asked && sameSoftware(known.desired, one),
+      )
+      yield* Effect.forEach(software.gone, this.#retire)
+      yield* Effect.forEach(software.tell, this.#tellSoftware)
+      // Only now: a release that is gone or going is no longer waited for.
+      const partitions = difference(
+        this.#partitions,
+        state.partitions,
+        (one) => one.id,
+        ({ isGone, wish }, one) =>
+          !asked &&
+          !isGone &&
+          wish !== undefined &&
+          wish.standing === this.#standing &&
+          samePartition(wish.partition, one) &&
+          wish.isSoftwareReady === this.#isSoftwareReady(one),
+      )
+      yield* Effect.forEach(partitions.gone, this.#miss)
+      yield* Effect.forEach(partitions.tell, this.#tellPartition)
+      // A record that could not be read can be about any partition.
+      if (state.rejected.length === 0) yield* this.#parts.takeover.follow(state.partitions.map(({ id }) => id))
+    })
+  }
+
+  /** What an earlier agent heard starts what should run; what the reference has stays there until the master is asked. */
+  readonly #tellFromMemory = (desired: DesiredPartition): Effect.Effect<void> =>
+    this.#parts.takeover.isForeign(desired.id) ? Effect.void : this.#tellPartition(desired)
+
+  readonly #tellSoftware = (desired: DesiredSoftware): Effect.Effect<void> =>
+    Effect.gen({ self: this }, function* () {
+      let known = this.#software.get(desired.url)
+      if (known === undefined) {
+        const scope = yield* Scope.fork(this.#parts.softwareScope)
+        const onReady = (isReady: boolean) => this.#ready(desired.url, isReady)
+        const users = Effect.sync(() => this.#usersOf(desired.url))
+        const actor = yield* Scope.provide(this.#parts.software.make({ url: desired.url, onReady, users }), scope)
+        known = { actor, scope, desired, isReady: false, order: undefined }
+        this.#software.set(desired.url, known)
+      }
+      known.desired = desired
+      yield* known.actor.tell({ software: desired, nudge: this.#nudge, order: known.order })
+    })
+
+  /** Partitions that the master wants to have an instance of a release. */
+  #usersOf(url: SoftwareUrl): ReadonlyArray<PartitionId> {
+    return this.#wanted.filter((one) => one.software === url && one.requested !== "destroyed").map(({ id }) => id)
+  }
+
+  readonly #tellPartition = (desired: DesiredPartition): Effect.Effect<void> =>
+    Effect.gen({ self: this }, function* () {
+      const known = this.#partitions.get(desired.id)
+      const actor = known?.actor ?? (yield* this.#newPartition(desired.id))
+      // Only now: a release can have become ready while the partition was made.
+      const wish = this.#wishFor(desired)
+      this.#partitions.set(desired.id, { actor, wish, isGone: false })
+      yield* actor.tell(wish)
+    }).pipe(
+      Effect.catch((error) => Effect.logError(`${desired.id} cannot be supervised: ${error.message}`)),
+      // Whatever one of them is, the others are told.
+      Effect.catchDefect(tellDefect),
+    )
+
+  #newPartition(id: PartitionId) {
+    return Effect.flatMap(Scope.fork(this.#parts.partitionScope), (scope) =>
+      this.#parts.partitions.make(id).pipe(
+        Scope.provide(scope),
+        Effect.onError(() => Scope.close(scope, Exit.void)),
+      ),
+    )
+  }
+
+  #wishFor(partition: DesiredPartition): PartitionWish {
+    const isSoftwareReady = this.#isSoftwareReady(partition)
+    const order = this.#partitions.get(partition.id)?.wish?.order
+    return { partition, isSoftwareReady, standing: this.#standing, nudge: this.#nudge, order }
+  }
+
+  /** What an answer of the master would have done, with what the actors know. */
+  readonly plan = (answer: DesiredState | MasterError): Effect.Effect<NodePlan> =>
+    Effect.gen({ self: this }, function* () {
+      const { board, config } = this.#parts
+      return yield* planNode(config, {
+        answer,
+        last: this.#last,
+        builds: (yield* board.get).software,
+        nudge: this.#nudge,
+        partition: (id) => this.#partitions.get(id),
+      })
+    })
+
+  /** Gives what a pass is about an order; the effects wait for what becomes of each. */
+  readonly carryOut = ({
+    id,
+    partitions,
+    request,
+    settle,
+  }: PassOrder): Effect.Effect<ReadonlyArray<Effect.Effect<void>>> => {
+    const { isDebug, isForced, stops } = request
+    const failed = (subject: PartitionId) => (problem: string) =>
+      Effect.succeed(settle({ subject, result: "Failed", state: "unsupervised", problem }))
+    return Effect.forEach(partitions, (desired) =>
+      this.#orderPartition(desired, { id, isForced, stops, isDebug }).pipe(
+        Effect.map((actor) => Effect.flatMap(actor.outcome(id), (rest) => settle(partitionOutcome(desired.id, rest)))),
+        Effect.catch(({ message }) => failed(desired.id)(message)),
+        Effect.catchDefect((defect) =>
+          Effect.andThen(tellDefect(defect), failed(desired.id)("the agent failed to order it: see its log")),
+        ),
+      ),
+    )
+  }
+
+  readonly #orderPartition = (desired: DesiredPartition, order: PartitionOrder) =>
+    Effect.gen({ self: this }, function* () {
+      const known = this.#partitions.get(desired.id)
+      const actor = known?.actor ?? (yield* this.#newPartition(desired.id))
+      const wish: PartitionWish = { ...this.#wishFor(desired), standing: "Answers", order }
+      this.#partitions.set(desired.id, { actor, wish, isGone: false })
+      yield* actor.tell(wish)
+      return actor
+    })
+
+  /** A release that the master does not offer is not waited for: the installation tells that it is missing. */
+  #isSoftwareReady(partition: DesiredPartition): boolean {
+    const software = partition.software === undefined ? undefined : this.#software.get(partition.software)
+    return software === undefined || software.desired.requested !== "available" || software.isReady
+  }
+
+  readonly #ready = (url: SoftwareUrl, isReady: boolean): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const software = this.#software.get(url)
+      if (software === undefined || software.isReady === isReady) return Effect.void
+      software.isReady = isReady
+      const users = [...this.#partitions.values()].filter(({ wish }) => wish?.partition.software === url)
+      return Effect.forEach(users, (known) => this.#tellAgain(known), { discard: true })
+    })
+
+  #tellAgain(known: KnownPartition): Effect.Effect<void> {
+    if (known.wish === undefined) return Effect.void
+    known.wish = this.#wishFor(known.wish.partition)
+    return known.actor.tell(known.wish)
+  }
+
+  /** A release that the master no longer names: nothing is left to do for it. */
+  readonly #retire = (url: SoftwareUrl): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const known = this.#software.get(url)
+      if (known === undefined) return Effect.void
+      this.#software.delete(url)
+      return Effect.andThen(Scope.close(known.scope, Exit.void), this.#parts.board.setSoftware(url, undefined))
+    })
+
+  /** A partition that the master no longer names is left as it is: only a wish ends services. */
+  readonly #miss = (id: PartitionId): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const known = this.#partitions.get(id)
+      if (known === undefined || known.isGone) return Effect.void
+      known.isGone = true
+      return Effect.logWarning(`the master no longer names partition ${id}: it is left as it is`)
+    })
+}
