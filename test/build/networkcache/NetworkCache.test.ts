@@ -236,7 +236,7 @@ describe("built from source is a release", () => {
       "whose entry was changed after it was signed",
       ({ bytes, cache, publish }) => {
         publish(bytes, { software_root: "/other" })
-        const [[text = "", signature = ""] = []] = cache.index.get(folder) ?? []
+        const [[text, signature] = ["", ""]] = cache.index.get(folder) ?? []
         cache.index.set(folder, [[text.replace("/other", ""), signature]])
       },
       "none of its 1 entries in the network cache is signed by anybody who is trusted",
