@@ -48,6 +48,7 @@ const program = Effect.gen(function* () {
       rejected: [],
     }),
     report: (report) => Effect.sync(() => void reports.push(report)),
+    useComputer: () => Effect.void,
     partitionCertificate: () => Effect.succeed({ certificate: "", key: Redacted.make("") }),
   })
   const started = Effect.gen(function* () {
