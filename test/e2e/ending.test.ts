@@ -53,8 +53,8 @@ const checkNothingLeft = (node: TestNode): void => {
   assert.deepStrictEqual(belongingTo({ path: node.scratch.path, hasUid }), [])
   assert.deepStrictEqual(socketsBelow(node.scratch.path), [])
   // What the next agent goes on from.
-  const kept = ["bangs", "desired.json", "lock", "removing", "services", "usage"]
-  const unknown = readdirSync(`${node.instanceRoot}/var/run/slapgrid`).filter((name) => !kept.includes(name))
+  const kept = new Set(["bangs", "desired.json", "lock", "removing", "services", "usage"])
+  const unknown = readdirSync(`${node.instanceRoot}/var/run/slapgrid`).filter((name) => !kept.has(name))
   assert.deepStrictEqual(unknown, [])
 }
 
