@@ -33,13 +33,14 @@ export class NodeSupervisor extends Context.Service<
   static readonly layer = Layer.effect(
     NodeSupervisor,
     Effect.gen(function* () {
-      const { updates } = yield* MasterSync
+      const { syncNow, updates } = yield* MasterSync
       const { orders } = yield* Passes
       const parts = {
         software: yield* SoftwareActors,
         partitions: yield* PartitionActors,
         board: yield* StatusBoard,
         takeover: yield* Takeover,
+        askMaster: syncNow,
         config: yield* NodeConfig,
       }
       const { kind, limits } = yield* Containment

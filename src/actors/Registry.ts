@@ -3,10 +3,10 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
-import { type NodeConfigShape } from "../config/NodeConfig.ts"
+import type { NodeConfigShape } from "../config/NodeConfig.ts"
 import { difference, samePartition, sameSoftware } from "../desired/diff.ts"
-import { type Update } from "../desired/MasterSync.ts"
-import { type PassOrder } from "../desired/Passes.ts"
+import type { Update } from "../desired/MasterSync.ts"
+import type { PassOrder } from "../desired/Passes.ts"
 import type { DesiredPartition, DesiredSoftware, DesiredState } from "../domain/DesiredState.ts"
 import type { PartitionId, SoftwareUrl } from "../domain/ids.ts"
 import type { MasterStanding } from "../domain/NodeStatus.ts"
@@ -16,12 +16,10 @@ import type { MasterError } from "../master/MasterError.ts"
 import type { Takeover } from "../process/takeover/Takeover.ts"
 import type { StatusBoard } from "../report/StatusBoard.ts"
 import type { PartitionOrder, PartitionWish } from "./partition/decide.ts"
-import type { PartitionActors } from "./partition/PartitionActor.ts"
-import { type PartitionActor } from "./partition/PartitionActor.ts"
+import type { PartitionActor, PartitionActors } from "./partition/PartitionActor.ts"
 import type { SoftwareOrder } from "./software/decide.ts"
 import { planNode } from "./planning.ts"
-import type { SoftwareActors } from "./software/SoftwareActor.ts"
-import { type SoftwareActor } from "./software/SoftwareActor.ts"
+import type { SoftwareActor, SoftwareActors } from "./software/SoftwareActor.ts"
 
 interface KnownSoftware {
   readonly actor: SoftwareActor
@@ -47,6 +45,8 @@ interface RegistryParts {
   readonly partitions: PartitionActors["Service"]
   readonly board: StatusBoard["Service"]
   readonly takeover: Takeover["Service"]
+  /** Has the master asked now. */
+  readonly askMaster: Effect.Effect<void>
   readonly config: NodeConfigShape
   readonly partitionScope: Scope.Closeable
   readonly softwareScope: Scope.Closeable
@@ -81,7 +81,7 @@ export class Registry {
       const asked = nudge !== this.#nudge
       this.#nudge = nudge
       this.#standing = standing
-      if (standing === "NotAsked") yield* Effect.forEach(state.partitions, this.#tellFromMemory)
+      if (standing === "NotAsked") yield* this.#begin(state)
       else yield* this.#follow(state, asked)
     })
 
@@ -115,9 +115,18 @@ export class Registry {
     })
   }
 
-  /** What an earlier agent heard starts what should run; what the reference has stays there until the master is asked. */
-  readonly #tellFromMemory = (desired: DesiredPartition): Effect.Effect<void> =>
-    this.#parts.takeover.isForeign(desired.id) ? Effect.void : this.#tellPartition(desired)
+  /**
+   * What an earlier agent heard starts what should run. What the reference has stays there until the master is asked,
+   * which nobody who takes over waits for.
+   */
+  #begin({ partitions }: DesiredState): Effect.Effect<void> {
+    const { askMaster, takeover } = this.#parts
+    const own = partitions.filter(({ id }) => !takeover.isForeign(id))
+    return Effect.andThen(
+      Effect.forEach(own, this.#tellPartition, { discard: true }),
+      own.length < partitions.length ? askMaster : Effect.void,
+    )
+  }
 
   readonly #tellSoftware = (desired: DesiredSoftware): Effect.Effect<void> =>
     Effect.gen({ self: this }, function* () {

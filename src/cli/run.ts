@@ -43,8 +43,6 @@ const supervise = (config: NodeConfigShape, options: NodeOptions) =>
     const { isLeaving, leave, wanted } = yield* Departure
     yield* onSignal("SIGHUP", syncNow)
     yield* onSignal("SIGUSR2", leave)
-    // What the reference runs is left to it until the master has been asked: nobody who takes over waits for that.
-    if (options.takeOver === true) yield* syncNow
     const describeEnd = () => (isLeaving() ? "leaving, services run on" : "stopping")
     yield* (yield* ServiceManager).ready({
       changes: (yield* StatusBoard).changes,
