@@ -12,7 +12,7 @@ import { NodeConfig } from "../config/NodeConfig.ts"
 import type { DesiredState, RejectedRecord } from "../domain/DesiredState.ts"
 import type { MasterStanding } from "../domain/NodeStatus.ts"
 import { MasterClient } from "../master/MasterClient.ts"
-import { MasterError } from "../master/MasterError.ts"
+import { fromDefect, type MasterError } from "../master/MasterError.ts"
 import { StatusBoard } from "../report/StatusBoard.ts"
 import { DesiredCache } from "./DesiredCache.ts"
 
@@ -111,7 +111,7 @@ export class MasterSync extends Context.Service<
           isNudged = false
           const asking = askers
           askers = []
-          const answer = yield* Effect.result(Effect.catchDefect(client.desiredState, defective))
+          const answer = yield* Effect.result(Effect.catchDefect(client.desiredState, fromDefect("desiredState")))
           if (answer._tag === "Success") yield* succeed(answer.success, nudge)
           else yield* fail(answer.failure)
           for (const asker of asking) Deferred.doneUnsafe(asker, Effect.fromResult(answer))
@@ -134,15 +134,6 @@ export class MasterSync extends Context.Service<
     }),
   )
 }
-
-/** A defect of a MasterClient must not end the following of the master. */
-const defective = (defect: unknown): Effect.Effect<never, MasterError> =>
-  new MasterError({
-    method: "desiredState",
-    reason: "InvalidAnswer",
-    status: undefined,
-    message: `the master's client failed: ${defect instanceof Error ? defect.message : String(defect)}`,
-  })
 
 const describeRejected = (records: ReadonlyArray<RejectedRecord>): string =>
   records.map(({ reason, subject }) => `${subject}: ${reason}`).join("; ")

@@ -1,5 +1,6 @@
 // Why a call to the master failed. The reason decides what a caller may do; slap-protocol.md (Transport) maps
 // statuses to reasons.
+import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
 export const MasterErrorReason = Schema.Literals([
@@ -46,3 +47,14 @@ export class MasterError extends Schema.TaggedError<MasterError>()("MasterError"
     )
   }
 }
+
+/** What a defect of a MasterClient is taken for: it says nothing about what the master has, and ends nobody's work. */
+export const fromDefect =
+  (method: string) =>
+  (defect: unknown): Effect.Effect<never, MasterError> =>
+    new MasterError({
+      method,
+      reason: "InvalidAnswer",
+      status: undefined,
+      message: `the master's client failed: ${defect instanceof Error ? defect.message : String(defect)}`,
+    })

@@ -6,7 +6,7 @@ import type * as Semaphore from "effect/Semaphore"
 import type { NodeConfigShape } from "../../config/NodeConfig.ts"
 import type { FileError } from "../../files/FileError.ts"
 import type { MasterClient } from "../../master/MasterClient.ts"
-import { MasterError } from "../../master/MasterError.ts"
+import { fromDefect, type MasterError } from "../../master/MasterError.ts"
 import { deleteSources, placesOf, placesOfComputer } from "./collect.ts"
 import type { Entry } from "./ledger.ts"
 import type { UsageLedgerShape } from "./UsageLedger.ts"
@@ -68,7 +68,9 @@ export class UsageDelivery {
         return "refused"
       }
       yield* ledger.begin(entry)
-      const answer = yield* Effect.result(Effect.catchDefect(client.useComputer(journal.success), defective))
+      const answer = yield* Effect.result(
+        Effect.catchDefect(client.useComputer(journal.success), fromDefect("useComputer")),
+      )
       if (Result.isFailure(answer)) return yield* this.#fail(entry, answer.failure)
       if (entry.state === "in flight") {
         yield* Effect.logWarning(
@@ -128,12 +130,3 @@ export class UsageDelivery {
     })
   }
 }
-
-/** A defect of a MasterClient says nothing about what the master has. */
-const defective = (defect: unknown): Effect.Effect<never, MasterError> =>
-  new MasterError({
-    method: "useComputer",
-    reason: "InvalidAnswer",
-    status: undefined,
-    message: `the master's client failed: ${defect instanceof Error ? defect.message : String(defect)}`,
-  })
