@@ -99,7 +99,10 @@ export class ScriptedServices {
               stopAll: Effect.uninterruptible(stopAll),
               status: () => this.status,
               processes: () => [],
-              program: (name) => (this.status.some((one) => one.name === name) ? noProgram : undefined),
+              program: (name) => {
+                const status = this.status.find((one) => one.name === name)
+                return status && { ...noProgram, status }
+              },
             },
           )
         },
@@ -115,7 +118,6 @@ const noProgram = {
   startNow: Effect.void,
   hold: Effect.void,
   signal: () => Effect.succeed(false),
-  status: undefined as never,
 }
 
 const scratch = Effect.acquireRelease(
