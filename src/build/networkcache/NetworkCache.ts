@@ -10,7 +10,15 @@ import { NodeConfig, type NodeConfigShape } from "../../config/NodeConfig.ts"
 import type { SoftwareUrl } from "../../domain/ids.ts"
 import { removeStagings, stagingFor } from "../../files/archive/staging.ts"
 import { unpack } from "../../files/archive/unpack.ts"
-import { agentDirectory, availableSpace, md5Hex, ownerOf, pathExists, realPath } from "../../files/machine.ts"
+import {
+  agentDirectory,
+  availableSpace,
+  md5Hex,
+  ownerOf,
+  pathExists,
+  realPath,
+  releaseDirectory,
+} from "../../files/machine.ts"
 import { namelessFile } from "../../files/namelessFile.ts"
 import { Accounts } from "../../process/Accounts.ts"
 import { Spawner } from "../../process/Spawner.ts"
@@ -86,7 +94,7 @@ const take = Effect.fnUntraced(function* (
   const { download, neverDownloaded, trusted } = config.networkCache
   if (download === undefined) return yield* ordinaryMiss("no download-binary-cache-url and -dir-url are configured")
   if (isListed(url, neverDownloaded)) return yield* ordinaryMiss("download-from-binary-cache-url-blacklist names it")
-  const path = `${config.softwareRoot}/${md5Hex(url)}`
+  const path = releaseDirectory(config.softwareRoot, url)
   if (pathExists(path)) return yield* ordinaryMiss(`${path} is there already; remove it to have it fetched`)
   if (trusted.length === 0) return yield* miss("signature-certificate-list names nobody who is trusted")
   const entries = yield* choose(config, download, machine, url)

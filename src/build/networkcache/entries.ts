@@ -30,7 +30,7 @@ const Pair = Schema.Tuple([Schema.String, Schema.String])
 
 /** The pairs of an index; others in it are left out. Undefined: it is no index. */
 export const parseIndex = (text: string): ReadonlyArray<SignedEntry> | undefined => {
-  const index = Schema.decodeUnknownOption(Index)(text)
+  const index = Schema.decodeOption(Index)(text)
   return index._tag === "None" ? undefined : index.value.filter(Schema.is(Pair))
 }
 
@@ -50,7 +50,7 @@ const oldMachine = { machine: "x86_64", multiarch: "x86_64-linux-gnu" }
 
 /** Undefined: no binary release, or one whose machine is not told in a way that is known. */
 export const parseEntry = (text: string): CacheEntry | undefined => {
-  const entry = Schema.decodeUnknownOption(Entry)(text)
+  const entry = Schema.decodeOption(Entry)(text)
   if (entry._tag === "None") return undefined
   const { machine, multiarch, os, sha512, software_root, software_url } = entry.value
   const isOld = multiarch === undefined && machine === oldMachine.machine

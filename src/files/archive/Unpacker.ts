@@ -119,7 +119,7 @@ export class Unpacker implements TarListener {
   /** As Node wants it: text where it is the same as the bytes. */
   #pathOf(place: string): string | Buffer {
     const path = this.#base + place
-    // eslint-disable-next-line no-control-regex
+    // oxlint-disable-next-line no-control-regex
     return /^[\0-\x7f]*$/.test(path) ? path : Buffer.from(path, "latin1")
   }
 
