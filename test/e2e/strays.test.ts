@@ -9,7 +9,7 @@ import { isAlive } from "../support/processes.ts"
 import { runsRootTests } from "../support/ScratchMachine.ts"
 import { makeScriptedTestMaster } from "../support/TestMaster.ts"
 import { makeNode, type NodeOptions } from "../support/TestNode.ts"
-import { eventually } from "../support/waiting.ts"
+import { awaitFile, eventually } from "../support/waiting.ts"
 
 const program = `#!/bin/sh
 echo $$ >>\${0##*/}.starts
@@ -38,9 +38,13 @@ const checkStray = (options: Partial<NodeOptions>) =>
     )
     const first = yield* node.startAgent
     const [lost, ...others] = yield* running
+    const table = `${node.instanceRoot}/var/run/slapgrid/services`
+    // Only the one that is taken out below is to be a stray.
+    yield* awaitFile(table, (text) =>
+      others.concat(lost!).every((pid) => text.includes(`"pid":${pid},`)) ? true : undefined,
+    )
     first.signal("SIGKILL")
     yield* first.exit
-    const table = `${node.instanceRoot}/var/run/slapgrid/services`
     const isLost = (line: string) =>
       line.includes(`"partition":"${partition!.id}"`) && line.includes(`"name":"lost-on-watch"`)
     const lines = readFileSync(table, "utf8").split("\n")
