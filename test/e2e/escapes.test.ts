@@ -38,7 +38,7 @@ const stopLimit = 12
 /** What runs as a partition's user, or in its directory where that user has others. */
 const livingIn = ({ path, uid }: TestPartition, hasOwnUid: boolean): ReadonlyArray<number> =>
   hasOwnUid
-    ? belongingTo({ path: "none", hasUid: (one) => one === uid })
+    ? belongingTo({ hasUid: (one) => one === uid })
     : belongingTo({ path, hasUid: () => false }).filter((pid) => workingDirectoryOf(pid) === path)
 
 /** One partition for each program, and a last one that is no part of it. */

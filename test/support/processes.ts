@@ -37,7 +37,8 @@ export const childOf = (parent: number): number | undefined =>
     .find((pid) => statusOf(pid)?.["PPid"] === String(parent) && isAlive(pid))
 
 export interface Belonging {
-  readonly path: string
+  /** An absolute path; without one only users count. */
+  readonly path?: string
   readonly hasUid: (uid: number) => boolean
 }
 
@@ -49,8 +50,10 @@ export const belongingTo = ({ hasUid, path }: Belonging): ReadonlyArray<number> 
     .filter((pid) => {
       if (pid === process.pid || !isAlive(pid)) return false
       const uid = Number(statusOf(pid)?.["Uid"]?.split(/\s+/)[1])
+      if (hasUid(uid)) return true
+      if (path === undefined) return false
       const cwd = attempt(() => readlinkSync(`/proc/${pid}/cwd`)) ?? ""
-      return hasUid(uid) || cwd.startsWith(path) || commandOf(pid).includes(path)
+      return cwd.startsWith(path) || commandOf(pid).includes(path)
     })
 
 /** Unix sockets that are bound below a directory. */
