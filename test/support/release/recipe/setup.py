@@ -13,6 +13,8 @@ setup(
             "parameters = slapgridtest:Parameters",
             "publish = slapgridtest:Publish",
             "render = slapgridtest:Render",
+            "request = slapgridtest:Request",
+            "storage = slapgridtest:Storage",
         ]
     },
 )

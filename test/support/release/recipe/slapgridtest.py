@@ -1,5 +1,6 @@
 # Recipes of the test release: what real releases do (render programs from templates, read the master's parameters,
 # publish connection parameters), and what goes wrong with them (fail, never end).
+import hashlib
 import os
 import re
 import time
@@ -26,7 +27,11 @@ class Part:
 
 
 class Render(Part):
-    """Writes `template` to `output`, each @name@ replaced by the option of that name."""
+    """Writes `template` to `output`, each @name@ replaced by the option of that name; `digest` is that of `value`."""
+
+    def __init__(self, buildout, name, options):
+        Part.__init__(self, buildout, name, options)
+        options["digest"] = hashlib.sha256(options.get("value", "").encode()).hexdigest()[:12]
 
     def install(self):
         with open(self.options["template"]) as template:
@@ -112,4 +117,72 @@ class Publish(Part):
         }
         url = connection["server-url"] + "setComputerPartitionConnectionXml"
         urllib.request.urlopen(url, urllib.parse.urlencode(form).encode()).close()
+        return []
+
+
+def marshalled(value):
+    return "<marshal>%s</marshal>" % value
+
+
+def string(text):
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return "<string>%s</string>" % escaped.replace("&", "&amp;")
+
+
+class Request(Part):
+    """As a `root`, requests the instance `title` of the same release; notes that as the client library does.
+
+    `parameters` are words, key and value in turn. The option `partition` is where the instance is."""
+
+    def __init__(self, buildout, name, options):
+        Part.__init__(self, buildout, name, options)
+        connection = buildout["slap-connection"]
+        partition = connection["partition-id"]
+        note = ".slapos-request-transaction-" + partition
+        self.note = os.path.join(os.environ["SLAPGRID_INSTANCE_ROOT"], partition, note)
+        open(self.note, "a").close()
+        options["partition"] = self.request(connection) if options["role"] == "root" else "none"
+
+    def request(self, connection):
+        words = self.options["parameters"].split()
+        parameters = "<dictionary id='i2'>%s</dictionary>" % "".join(map(string, words))
+        form = {
+            "computer_id": connection["computer-id"],
+            "computer_partition_id": connection["partition-id"],
+            "software_release": connection["software-release-url"],
+            "software_type": "default",
+            "partition_reference": self.options["title"],
+            "partition_parameter_xml": marshalled(parameters),
+            "filter_xml": marshalled("<dictionary id='i2'></dictionary>"),
+            "state": marshalled(string(connection["requested-state"])),
+            "shared_xml": marshalled("<bool>0</bool>"),
+        }
+        with open(self.note, "a") as note:
+            note.write(self.options["title"] + "\n")
+        url = connection["server-url"] + "requestComputerPartition"
+        with urllib.request.urlopen(url, urllib.parse.urlencode(form).encode()) as answer:
+            instance = ElementTree.fromstring(answer.read()).find("object")
+        attributes = pairs(instance.find("dictionary"))
+        return unescaped(attributes["slap_computer_partition_id"])
+
+    def install(self):
+        return []
+
+
+class Storage(Part):
+    """Links DATA/<volume> to the partition's directory on that volume: the option `location`."""
+
+    def __init__(self, buildout, name, options):
+        Part.__init__(self, buildout, name, options)
+        home = buildout["storage-configuration"]["storage-home"]
+        partition = buildout["slap-connection"]["partition-id"]
+        options["location"] = os.path.join(home, options["volume"], partition)
+
+    def install(self):
+        os.makedirs("DATA", exist_ok=True)
+        link = os.path.join("DATA", self.options["volume"])
+        if not os.path.lexists(link):
+            os.symlink(self.options["location"], link)
+        with open(os.path.join(link, "data"), "w") as data:
+            data.write("kept on another volume")
         return []
