@@ -42,6 +42,7 @@ export const planSoftware = (
 const actions = {
   Process: "process",
   Destroy: "remove",
+  Tell: "none",
   Free: "clean",
 } as const
 

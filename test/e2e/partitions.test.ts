@@ -153,6 +153,9 @@ const suite = (name: string, isOrdinary: boolean, options: { readonly skip: bool
           writeFileSync(`${leaf.path}/hold`, "")
           const after = yield* node.master.lastReport
           yield* node.request("tree", { software: treeRelease(node), state: "destroyed" })
+          // The master frees a root only when its children are gone.
+          yield* node.master.awaitReport(root.id, "destroyed", { after })
+          yield* node.ask
           const stopped = yield* node.master.awaitReport(leaf.id, "stopped", { after })
           for (const pid of pids.slice(3)) assert.isFalse(isAlive(pid))
           const waiting = yield* eventually(
@@ -165,7 +168,10 @@ const suite = (name: string, isOrdinary: boolean, options: { readonly skip: bool
           rmSync(`${leaf.path}/hold`)
           yield* node.master.awaitReport(leaf.id, "destroyed", { after: stopped.seq })
           yield* node.ask
-          yield* node.master.awaitReport(root.id, "destroyed", { after })
+          yield* eventually(
+            "the root's partition free for others",
+            Effect.map(node.master.partition(root.id), (known) => (known["free"] === true ? true : undefined)),
+          )
           for (const pid of pids) assert.isFalse(isAlive(pid))
           for (const partition of [root, leaf]) {
             assert.isTrue(isEmpty(partition), readdirSync(partition.path).join())

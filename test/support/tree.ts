@@ -32,7 +32,7 @@ export const makeTree = (
     const hasUsers = isRoot && options.isOrdinary !== true
     const node = yield* makeNode((scratch, ids) => makeEmbeddedMaster(`${scratch.path}/master.db`, ids), {
       ...options,
-      ...(hasUsers ? { identities: (_: unknown, count: number) => makeAccounts("sgtree", count) } : {}),
+      ...(hasUsers ? { identities: (_: unknown, count: number) => makeAccounts(`sgp${process.pid}x`, count) } : {}),
     })
     makeVolume(node)
     node.configure({ instance_storage_home: `${node.scratch.path}/storage`, manager_list: "prerm" })

@@ -19,7 +19,7 @@ import {
   type Periods,
   wishKey,
 } from "./decide.ts"
-import { destroy, free } from "./ending.ts"
+import { destroy, free, tellDestroyed } from "./ending.ts"
 import type { PartitionParts } from "./PartitionParts.ts"
 import type { PartitionError } from "./PartitionPlace.ts"
 import { process, processAndStop } from "./processing.ts"
@@ -131,6 +131,8 @@ export class Supervision {
       }
       case "Destroy":
         return destroy(this.#parts, wish, memory, () => void (this.#isRemoving = true))
+      case "Tell":
+        return tellDestroyed(this.#parts, wish)
       case "Free":
         return free(this.#parts, wish)
     }

@@ -75,6 +75,8 @@ export type PartitionDecision =
   | { readonly _tag: "Enforce"; readonly reason: string }
   | { readonly _tag: "Process"; readonly reason: string; readonly rank: Rank }
   | { readonly _tag: "Destroy"; readonly reason: string }
+  /** Tell the master once more that it is destroyed: some free a root only when its children are gone. */
+  | { readonly _tag: "Tell"; readonly reason: string }
   | { readonly _tag: "Free"; readonly reason: string }
 
 /** What makes two wishes the same work. */
@@ -195,7 +197,11 @@ export const decide = (
   }
   if (requested === "destroyed") {
     const isDone = memory.processed?.wish === wishKey(wish)
-    return isDone ? wait(undefined) : decideRemoval(wish, memory, now, "the master wants it destroyed")
+    if (!isDone) return decideRemoval(wish, memory, now, "the master wants it destroyed")
+    const told = holdOf(wish, memory, now)
+    return told === undefined
+      ? { _tag: "Tell", reason: "it is destroyed, and the master still names it" }
+      : wait(told.until)
   }
   const hold = holdOf(wish, memory, now)
   const cause = processingCause(wish, memory, periods, now)
@@ -215,6 +221,22 @@ export const remember = (wish: PartitionWish, at: number): PartitionMemory => ({
   removal: undefined,
   tried: orderOf(wish),
   done: orderOf(wish),
+})
+
+/** Milliseconds between two reports that a partition is destroyed, while the master still names it. */
+const tellInterval = 10 * 60_000
+
+/** The partition is destroyed, and the master was told. */
+export const rememberDestroyed = (wish: PartitionWish, at: number): PartitionMemory => ({
+  ...remember(wish, at),
+  hold: {
+    wish: wishKey(wish),
+    during: "Tell",
+    nudge: wish.nudge,
+    failures: 0,
+    until: at + tellInterval,
+    reason: "it is destroyed",
+  },
 })
 
 /** What is known before anything was done. */

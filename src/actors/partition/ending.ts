@@ -2,7 +2,15 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as FiberHandle from "effect/FiberHandle"
-import { initialMemory, orderOf, type PartitionMemory, type PartitionWish, remember, wishKey } from "./decide.ts"
+import {
+  initialMemory,
+  orderOf,
+  type PartitionMemory,
+  type PartitionWish,
+  remember,
+  rememberDestroyed,
+  wishKey,
+} from "./decide.ts"
 import type { PartitionParts } from "./PartitionParts.ts"
 import type { PartitionError } from "./PartitionPlace.ts"
 
@@ -13,7 +21,7 @@ export const destroy = Effect.fnUntraced(function* (
   memory: PartitionMemory,
   onBegin: () => void,
 ): Effect.fn.Return<PartitionMemory, PartitionError> {
-  const { bangs, completion, group, outbox, view, work } = parts
+  const { bangs, completion, group, view, work } = parts
   const { id } = work
   yield* FiberHandle.clear(completion)
   if (memory.removal !== "Prepared") yield* view.show("destroying")
@@ -31,8 +39,12 @@ export const destroy = Effect.fnUntraced(function* (
   yield* view.show("destroyed")
   // Begun for an earlier wish, it is nothing that the master wants to hear of now.
   if (wish.partition.requested !== "destroyed") return initialMemory(undefined)
-  yield* outbox.offer({ _tag: "Partition", id, state: "destroyed" })
-  return remember(wish, yield* Clock.currentTimeMillis)
+  return yield* tellDestroyed(parts, wish)
+})
+
+export const tellDestroyed = Effect.fnUntraced(function* ({ outbox, work }: PartitionParts, wish: PartitionWish) {
+  yield* outbox.offer({ _tag: "Partition", id: work.id, state: "destroyed" })
+  return rememberDestroyed(wish, yield* Clock.currentTimeMillis)
 })
 
 /** All that comes before anything is removed; gives what to remember when that has to wait. */

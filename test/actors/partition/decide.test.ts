@@ -11,6 +11,7 @@ import {
   type PartitionWish,
   processingCause,
   remember,
+  rememberDestroyed,
   wishKey,
 } from "../../../src/actors/partition/decide.ts"
 import { desiredPartition, release, softwareUrl } from "../../support/facts.ts"
@@ -52,6 +53,7 @@ const any = expect.any(String)
 const enforce = { _tag: "Enforce", reason: any }
 const process = { _tag: "Process", reason: any, rank: any }
 const destroy = { _tag: "Destroy", reason: any }
+const tell = { _tag: "Tell", reason: any }
 const clean = { _tag: "Free", reason: any }
 
 describe("a partition is processed when", () => {
@@ -267,7 +269,7 @@ describe("an operator's order", () => {
       "brings nothing back that was removed",
       ordered({ isForced: true }, { requested: "destroyed" }),
       done(wish({ requested: "destroyed" })),
-      wait(),
+      tell,
     ],
   ] as const)("%s", (_, of, memory, decision) => {
     expect(decide(of, memory, periods, now)).toStrictEqual(decision)
@@ -279,7 +281,9 @@ describe("destroyed", () => {
   it.each([
     ["is removed", of, done(wish()), destroy],
     ["is removed without its release", { ...of, isSoftwareReady: false }, nothing, destroy],
-    ["once", of, done(of, 1e9), wait()],
+    ["once", of, rememberDestroyed(of, now), wait(now + 600_000)],
+    ["and told again while the master names it", of, rememberDestroyed(of, now - 600_000), tell],
+    ["or when somebody asks", { ...of, nudge: 2 }, rememberDestroyed(of, now), tell],
     [
       "not while it is retained",
       of,
@@ -374,7 +378,7 @@ describe("while the master does not answer", () => {
 })
 
 it("remember: what was done is not done again", () => {
-  for (const of of [wish(), wish({ requested: "stopped" }), wish({ requested: "destroyed" })]) {
+  for (const of of [wish(), wish({ requested: "stopped" })]) {
     expect(decide(of, remember(of, now), periods, now)._tag).toBe("Wait")
   }
 })
