@@ -1,6 +1,6 @@
-// The interpreter of the automaton for one program: takes one event at a time and does what the table says. Its worker
-// is a fiber only while there are events, because thousands of programs do nothing but run. Closing its Scope stops the
-// program (TERM, grace time, KILL, and waits until it is gone), unless the agent leaves it to its successor.
+// The interpreter of the automaton for one program: takes one event at a time and does what the table says. Closing its
+// Scope stops the program (TERM, grace time, KILL, and waits until it is gone), unless the agent leaves it to its
+// successor.
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -12,6 +12,8 @@ import { fullName, type ServiceSpec } from "../../domain/ServiceSpec.ts"
 import type { ServiceProcess } from "../ServiceProcess.ts"
 import type { Inheritance, Memory } from "./inheritance.ts"
 import { initial, type ServiceAction, type ServiceEvent, type ServiceState, transition } from "./automaton.ts"
+import { type Fork, Mailbox } from "./Mailbox.ts"
+import { Timer } from "./Timer.ts"
 
 /** What the programs of one group have in common. */
 export interface ServiceDependencies {
@@ -82,22 +84,16 @@ type Message =
   | (Extract<ServiceEvent, { readonly _tag: "Ended" }> & { readonly process: ServiceProcess })
   | Request
 
-/** Starts a fiber that lives until it is interrupted or done. */
-type Fork = (effect: Effect.Effect<void>) => Fiber.Fiber<void>
-
 /** One program under supervision. Mutable: once it is inherited only its own worker writes, others read `status`. */
 class Supervised implements Service {
   readonly spec: ServiceSpec
   readonly #dependencies: ServiceDependencies
   readonly #fork: Fork
-  readonly #messages: Array<Message> = []
+  readonly #mailbox: Mailbox<Message>
+  readonly #timer: Timer
   readonly #stopped = Deferred.makeUnsafe<void>()
-  /** The fiber that works on the messages, or did last. */
-  #worker: Fiber.Fiber<void> | undefined
-  #isWorking = false
   /** The fiber that waits for the end of the process. */
   #watcher: Fiber.Fiber<void> | undefined
-  #timer: Fiber.Fiber<void> | undefined
   #leaveLog: Effect.Effect<void> = Effect.void
   /** Those who wait for its end after they stopped it by hand. */
   readonly #holders: Array<Deferred.Deferred<void>> = []
@@ -106,7 +102,6 @@ class Supervised implements Service {
   /** Its death is to be told. */
   #isAlarmed = false
   #isWanted = true
-  #isClosed = false
   #state: ServiceState = initial
   #process: ServiceProcess | undefined
   #restarts = 0
@@ -118,6 +113,8 @@ class Supervised implements Service {
     this.spec = spec
     this.#dependencies = dependencies
     this.#fork = fork
+    this.#mailbox = new Mailbox(fork, (message) => guarded(this.#take(message)))
+    this.#timer = new Timer(fork)
   }
 
   get status(): ServiceStatus {
@@ -160,9 +157,9 @@ class Supervised implements Service {
 
   #request(make: (answer: Deferred.Deferred<void>) => Request): Effect.Effect<void> {
     return Effect.suspend(() => {
-      if (this.#isClosed || !this.#isWanted) return Effect.void
+      if (this.#mailbox.isClosed || !this.#isWanted) return Effect.void
       const answer = Deferred.makeUnsafe<void>()
-      return Effect.andThen(this.#send(make(answer)), Deferred.await(answer))
+      return Effect.andThen(this.#mailbox.send(make(answer)), Deferred.await(answer))
     })
   }
 
@@ -190,7 +187,7 @@ class Supervised implements Service {
 
   /** Stops the program and returns when nothing of it is left. */
   get stop(): Effect.Effect<void> {
-    return this.#send({ _tag: "Stop" }).pipe(Effect.andThen(Deferred.await(this.#stopped)))
+    return this.#mailbox.send({ _tag: "Stop" }).pipe(Effect.andThen(Deferred.await(this.#stopped)))
   }
 
   /**
@@ -199,35 +196,12 @@ class Supervised implements Service {
    */
   get close(): Effect.Effect<void> {
     return Effect.gen({ self: this }, function* () {
-      this.#isClosed = true
-      if (this.#worker !== undefined) yield* Fiber.await(this.#worker)
+      const untaken = yield* this.#mailbox.close
       if (this.#watcher !== undefined) yield* Fiber.interrupt(this.#watcher)
-      yield* Effect.andThen(this.#cancelTimer, this.#leaveLog)
-      answerAll(this.#messages.flatMap((message) => ("answer" in message ? [message.answer] : [])))
+      yield* Effect.andThen(this.#timer.cancel, this.#leaveLog)
+      answerAll(untaken.flatMap((message) => ("answer" in message ? [message.answer] : [])))
       answerAll(this.#holders)
       answerAll(this.#starters)
-    })
-  }
-
-  #send(message: Message): Effect.Effect<void> {
-    return Effect.sync(() => {
-      this.#messages.push(message)
-      if (this.#isWorking || this.#isClosed) return
-      // Before the fork: what it starts can be done when it returns.
-      this.#isWorking = true
-      this.#worker = this.#fork(this.#work())
-    })
-  }
-
-  /** Takes one message after the other until there is none. */
-  #work(): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      const message = this.#isClosed ? undefined : this.#messages.shift()
-      if (message === undefined) {
-        this.#isWorking = false
-        return Effect.void
-      }
-      return Effect.andThen(guarded(this.#take(message)), this.#work())
     })
   }
 
@@ -304,28 +278,7 @@ class Supervised implements Service {
   }
 
   #later(delay: number, event: Message): Effect.Effect<void> {
-    return Effect.andThen(
-      this.#cancelTimer,
-      Effect.sync(() => {
-        this.#timer = this.#fork(
-          Effect.delay(
-            Effect.suspend(() => {
-              this.#timer = undefined
-              return this.#send(event)
-            }),
-            delay,
-          ),
-        )
-      }),
-    )
-  }
-
-  get #cancelTimer(): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      const timer = this.#timer
-      this.#timer = undefined
-      return timer === undefined ? Effect.void : Fiber.interrupt(timer)
-    })
+    return this.#timer.set(delay, this.#mailbox.send(event))
   }
 
   #perform(action: ServiceAction): Effect.Effect<void> {
@@ -337,7 +290,7 @@ class Supervised implements Service {
           this.#later(action.delay * (0.75 + random / 2), { _tag: "RetryDue" }),
         )
       case "CancelRetry":
-        return this.#cancelTimer
+        return this.#timer.cancel
       case "Terminate":
         return (this.#process?.signal("SIGTERM") ?? Effect.void).pipe(
           Effect.andThen(this.#later(this.#dependencies.stopTimeout, { _tag: "StopOverdue" })),
@@ -377,7 +330,7 @@ class Supervised implements Service {
   #ended(process: ServiceProcess, exit: ExitStatus): Effect.Effect<void> {
     return Effect.flatMap(Clock.currentTimeMillis, (at) => {
       if (process === this.#process) this.#watcher = undefined
-      return this.#send({ _tag: "Ended", at, exit, process })
+      return this.#mailbox.send({ _tag: "Ended", at, exit, process })
     })
   }
 
