@@ -8,8 +8,12 @@ import { type Plugin, rolldown } from "rolldown"
 const target = "dist.new"
 rmSync(target, { recursive: true, force: true })
 execFileSync("tsc", ["-p", "tsconfig.build.json", "--outDir", target], { stdio: "inherit" })
-const launcher = "process/launcher/launcher.py"
-copyFileSync(`src/${launcher}`, `${target}/${launcher}`)
+/** By the module that gives it as text. */
+const pythonPrograms = new Map([
+  ["process/launcher/source.ts", { name: "launcherSource", file: "process/launcher/launcher.py" }],
+  ["process/warm/source.ts", { name: "helperSource", file: "process/warm/helper.py" }],
+])
+for (const { file } of pythonPrograms.values()) copyFileSync(`src/${file}`, `${target}/${file}`)
 
 // An import of one of Node's own modules is done when the bundle is read, needed or not: node:http alone takes as long
 // as all the rest, and an older Node ends at node:sqlite before it can be told that it is too old. As a function call it
@@ -22,13 +26,15 @@ const lazyBuiltins: Plugin = {
     id.startsWith("\0node:") ? `module.exports = process.getBuiltinModule(${JSON.stringify(id.slice(1))})` : undefined,
 }
 
-/** One file is the whole program: the launcher's is in it as text. */
-const textOfLauncher: Plugin = {
-  name: "text-of-launcher",
-  load: (id) =>
-    id.endsWith("/process/launcher/source.ts")
-      ? `export const launcherSource = ${JSON.stringify(readFileSync(`src/${launcher}`, "utf8"))}`
-      : undefined,
+/** One file is the whole program: those in Python are in it as text. */
+const textOfPython: Plugin = {
+  name: "text-of-python",
+  load: (id) => {
+    const [, program] = [...pythonPrograms].find(([module]) => id.endsWith(`/${module}`)) ?? []
+    return program === undefined
+      ? undefined
+      : `export const ${program.name} = ${JSON.stringify(readFileSync(`src/${program.file}`, "utf8"))}`
+  },
 }
 
 // All of undici (fetch, web sockets, mocks, caches) takes 12 MB of memory; what is used of it, a third.
@@ -62,7 +68,7 @@ const textOfWorker: Plugin = {
 const bundle = await rolldown({
   input: "src/main.ts",
   platform: "node",
-  plugins: [lazyBuiltins, leanUndici, textOfLauncher, textOfWorker],
+  plugins: [lazyBuiltins, leanUndici, textOfPython, textOfWorker],
   transform,
 })
 const { output } = await bundle.write({

@@ -9,6 +9,7 @@ import { Buildout } from "./build/Buildout.ts"
 import { InstanceBuild } from "./build/InstanceBuild.ts"
 import { NetworkCache } from "./build/networkcache/NetworkCache.ts"
 import { SoftwareBuild } from "./build/SoftwareBuild.ts"
+import { layerWarm } from "./build/warm/WarmBuildout.ts"
 import { NodeConfig, type NodeConfigShape } from "./config/NodeConfig.ts"
 import { ControlServer } from "./control/ControlServer.ts"
 import { DesiredCache } from "./desired/DesiredCache.ts"
@@ -30,6 +31,7 @@ import { ServiceCommands } from "./process/ServiceCommands.ts"
 import { Spawner } from "./process/Spawner.ts"
 import { Takeover } from "./process/takeover/Takeover.ts"
 import { NodeMeter } from "./process/usage/NodeMeter.ts"
+import { WarmHelpers } from "./process/warm/WarmHelper.ts"
 import { Bangs } from "./report/Bangs.ts"
 import { Outbox } from "./report/Outbox.ts"
 import { StatusBoard } from "./report/StatusBoard.ts"
@@ -49,8 +51,9 @@ const layerWithMaster = (config: NodeConfigShape, { takeOver = false }: NodeOpti
     Inheritances.layer,
     LogKeepers.layer,
   ).pipe(Layer.provideMerge([AdoptedProcesses.layer, Launcher.layer]), Layer.provideMerge(Containment.layer))
+  const buildout = config.warmBuildout ? Layer.provide(layerWarm, WarmHelpers.layer) : Buildout.layerCold
   const builds = Layer.mergeAll(SoftwareBuild.layer, InstanceBuild.layer).pipe(
-    Layer.provide([Buildout.layerCold, NetworkCache.layer]),
+    Layer.provide([buildout, NetworkCache.layer]),
   )
   const actors = Layer.mergeAll(SoftwareActors.layer, PartitionActors.layer)
   return NodeSupervisor.layer.pipe(

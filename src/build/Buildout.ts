@@ -2,10 +2,11 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
 import { inheritedEnvironment, readEnd, sizeOf } from "../files/machine.ts"
 import type { Credentials } from "../process/privileges.ts"
 import type { Enclosure } from "../process/containment/Containment.ts"
-import { type CommandError, Spawner } from "../process/Spawner.ts"
+import { type Command, CommandError, Spawner } from "../process/Spawner.ts"
 import { BuildError, reportedLog } from "./BuildError.ts"
 import { buildEnvironment, buildUmask } from "./environment.ts"
 import { invocation } from "./launcher.ts"
@@ -24,36 +25,69 @@ export interface BuildoutRequest {
   readonly timeout: number | undefined
   readonly enclosure: Enclosure
   readonly umask?: number
+  /** The release whose own `bin/buildout` the script is; undefined for anything else. */
+  readonly release?: SharedRelease
 }
 
-export class Buildout extends Context.Service<
-  Buildout,
-  { readonly run: (request: BuildoutRequest) => Effect.Effect<void, BuildError> }
->()("slapgrid/build/Buildout") {
+/** A release as its instances share it. */
+export interface SharedRelease {
+  readonly directory: string
+  readonly owner: { readonly uid: number; readonly gid: number }
+}
+
+/** An instance that will want a buildout. */
+export interface ExpectedInstance {
+  /** Directories of its release and of itself. */
+  readonly release: string
+  readonly directory: string
+  readonly credentials: Credentials | undefined
+}
+
+export interface BuildoutShape {
+  readonly run: (request: BuildoutRequest) => Effect.Effect<void, BuildError>
+  /** Tells of an instance that waits for its turn, as long as the Scope is open. */
+  readonly expect: (instance: ExpectedInstance) => Effect.Effect<void, never, Scope.Scope>
+}
+
+/** The command that a request stands for. */
+export const commandOf = (request: BuildoutRequest, inherited: Readonly<Record<string, string>>): Command => ({
+  argv: [...invocation(request.script, request.text), ...request.arguments],
+  cwd: request.directory,
+  env: buildEnvironment(inherited, request.home, request.instanceRoot),
+  credentials: request.credentials,
+  umask: request.umask ?? buildUmask,
+  output: request.log,
+  timeout: request.timeout,
+  enclosure: request.enclosure,
+})
+
+/** Runs buildout in an interpreter of its own. */
+export const makeColdRun = Effect.gen(function* () {
+  const spawner = yield* Spawner
+  const inherited = inheritedEnvironment()
+  return (request: BuildoutRequest): Effect.Effect<void, BuildError> =>
+    explained(request, spawner.run(commandOf(request, inherited)))
+})
+
+export class Buildout extends Context.Service<Buildout, BuildoutShape>()("slapgrid/build/Buildout") {
   static readonly layerCold = Layer.effect(
     Buildout,
-    Effect.gen(function* () {
-      const spawner = yield* Spawner
-      const inherited = inheritedEnvironment()
-      const run = Effect.fn("Buildout.run")(function* (request: BuildoutRequest) {
-        const start = yield* sizeOf(request.log)
-        yield* spawner
-          .run({
-            argv: [...invocation(request.script, request.text), ...request.arguments],
-            cwd: request.directory,
-            env: buildEnvironment(inherited, request.home, request.instanceRoot),
-            credentials: request.credentials,
-            umask: request.umask ?? buildUmask,
-            output: request.log,
-            timeout: request.timeout,
-            enclosure: request.enclosure,
-          })
-          .pipe(Effect.catchTag("CommandError", (error) => failure(request, start, error)))
-      })
-      return Buildout.of({ run })
-    }),
+    Effect.map(makeColdRun, (run) => Buildout.of({ run, expect: () => Effect.void })),
   )
 }
+
+/** Fails with what buildout said when its run failed. */
+export const explained = <E = never>(
+  request: BuildoutRequest,
+  run: Effect.Effect<void, CommandError | E>,
+): Effect.Effect<void, BuildError | Exclude<E, CommandError>> =>
+  Effect.flatMap(sizeOf(request.log), (start) =>
+    Effect.catchIf(
+      run,
+      (error): error is CommandError => error instanceof CommandError,
+      (error) => failure(request, start, error),
+    ),
+  )
 
 /** The cause last: the output's end when buildout itself failed, else what was done to it. */
 const explain = (request: BuildoutRequest, error: CommandError, output: string): string => {

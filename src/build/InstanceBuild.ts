@@ -3,6 +3,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
 import { NodeConfig, type NodeConfigShape } from "../config/NodeConfig.ts"
 import type { PartitionRequestedState } from "../domain/DesiredState.ts"
 import type { PartitionId, SoftwareUrl } from "../domain/ids.ts"
@@ -13,7 +14,7 @@ import { Containment } from "../process/containment/Containment.ts"
 import type { Credentials } from "../process/privileges.ts"
 import { Spawner } from "../process/Spawner.ts"
 import { BuildError, checkFreeSpace, toBuildError } from "./BuildError.ts"
-import { Buildout } from "./Buildout.ts"
+import { Buildout, type BuildoutRequest } from "./Buildout.ts"
 import { buildEnvironment } from "./environment.ts"
 import { invocation } from "./launcher.ts"
 import { readPeriodicity } from "./periodicity.ts"
@@ -30,6 +31,8 @@ export interface InstanceRequest {
   readonly isDebug: boolean
 }
 
+type BuildoutScript = Pick<BuildoutRequest, "script" | "text" | "release">
+
 const requiredMode = 0o750
 
 export class InstanceBuild extends Context.Service<
@@ -39,6 +42,8 @@ export class InstanceBuild extends Context.Service<
     readonly credentials: (directory: OwnedDirectory) => Effect.Effect<Credentials | undefined, BuildError>
     /** Milliseconds after which the release wants its instances processed again; undefined when it says nothing. */
     readonly periodicity: (software: SoftwareUrl) => Effect.Effect<number | undefined>
+    /** Tells that this instance of the release waits for its turn to be installed, as long as the Scope is open. */
+    readonly expect: (id: PartitionId, software: SoftwareUrl) => Effect.Effect<void, never, Scope.Scope>
     readonly install: (request: InstanceRequest) => Effect.Effect<void, BuildError>
     /** Runs `sbin/destroy` when there is one. */
     readonly runDestroyScript: (
@@ -93,8 +98,11 @@ export class InstanceBuild extends Context.Service<
         })
       })
 
-      /** The buildout script that installs this instance, and its text. */
-      const findBuildout = Effect.fnUntraced(function* (request: InstanceRequest, release: OwnedDirectory) {
+      /** The buildout script that installs this instance, its text, and the release when it is the release's own. */
+      const findBuildout = Effect.fnUntraced(function* (
+        request: InstanceRequest,
+        release: OwnedDirectory,
+      ): Effect.fn.Return<BuildoutScript, Parameters<typeof toBuildError>[0]> {
         const { directory } = request
         const bin = yield* release.names("bin").pipe(Effect.orElseSucceed((): ReadonlyArray<string> => []))
         const [candidate, ...others] = bin.filter((name) => name.startsWith("bootstrap"))
@@ -115,7 +123,11 @@ export class InstanceBuild extends Context.Service<
           const text = yield* directory.readIfPresent("sbin/buildout")
           if (text !== undefined) return { script: own, text }
         } else if (bin.includes("buildout")) {
-          return { script: `${release.path}/bin/buildout`, text: yield* release.read("bin/buildout") }
+          return {
+            script: `${release.path}/bin/buildout`,
+            text: yield* release.read("bin/buildout"),
+            release: { directory: release.path, owner: release.owner },
+          }
         }
         const { home = directory.path } = yield* accounts.describe(directory.owner)
         yield* buildout.run({
@@ -146,10 +158,8 @@ export class InstanceBuild extends Context.Service<
           }),
         )
         yield* writeInstanceProfile(config, request, release)
-        const { script, text } = yield* findBuildout(request, release)
         yield* buildout.run({
-          script,
-          text,
+          ...(yield* findBuildout(request, release)),
           arguments: ["-U", ...(request.isDebug ? ["-D"] : [])],
           directory: directory.path,
           home: directory.path,
@@ -161,12 +171,25 @@ export class InstanceBuild extends Context.Service<
         })
       }, Effect.mapError(toBuildError))
 
+      const expect = Effect.fnUntraced(
+        function* (id: PartitionId, software: SoftwareUrl) {
+          const directory = yield* OwnedDirectory.open(`${config.instanceRoot}/${id}`)
+          yield* buildout.expect({
+            release: releaseDirectory(config.softwareRoot, software),
+            directory: directory.path,
+            credentials: yield* credentials(directory),
+          })
+        },
+        // What is wrong with it is told when it is installed.
+        (told) => Effect.ignore(told),
+      )
+
       const runDestroyScript = Effect.fnUntraced(function* (id: PartitionId, directory: OwnedDirectory, log: number) {
         if (!(yield* directory.exists("sbin/destroy"))) return
         yield* runScript([`${directory.path}/sbin/destroy`], id, directory, log)
       }, Effect.mapError(toBuildError))
 
-      return InstanceBuild.of({ credentials, periodicity, install, runDestroyScript })
+      return InstanceBuild.of({ credentials, periodicity, expect, install, runDestroyScript })
     }),
   )
 }

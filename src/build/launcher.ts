@@ -40,6 +40,29 @@ const shellWords = (line: string): ReadonlyArray<string> =>
     ),
   )
 
+/** What starts the Python of a buildout script: words before the script, and whether moved names have to be restored. */
+export interface PythonWords {
+  readonly words: readonly [string, ...ReadonlyArray<string>]
+  readonly restoresNames: boolean
+}
+
+/** Undefined for what no Python runs. A `/bin/sh` wrapper's second line is `exec` with the interpreter and its options. */
+export const pythonOf = (script: string): PythonWords | undefined => {
+  const [first = "", second = ""] = script.split("\n", 2)
+  if (!first.startsWith("#!")) return undefined
+  const own = first.slice(2).split(/\s+/).filter(Boolean)
+  const [exec, ...wrapped] = own[0] === "/bin/sh" ? shellWords(second) : ["exec", ...own]
+  const end = wrapped.findIndex((word) => word.startsWith("$"))
+  const [program, ...options] = end < 0 ? wrapped : wrapped.slice(0, end)
+  if (exec !== "exec" || program === undefined || !isPython([program, ...options])) return undefined
+  return { words: [program, ...options], restoresNames: needsLauncher(script) }
+}
+
+/** The absolute paths that a script names in quotes: the eggs on its sys.path. */
+export const pathsIn = (script: string): ReadonlyArray<string> => [
+  ...new Set([...script.matchAll(/'(\/[^'\n]+)'|"(\/[^"\n]+)"/g)].map(([, single, double]) => single ?? double ?? "")),
+]
+
 /** The Python interpreter behind a release's `bin/buildout`; `/bin/sh` wrappers name it on their second line. */
 export const interpreterOf = (script: string): string | undefined => {
   const [first = "", second = ""] = script.split("\n", 2)

@@ -55,6 +55,10 @@ export interface NodeConfigShape {
     readonly pids: number | undefined
     readonly processors: number | undefined
   }
+  /** Whether instances of a release share an interpreter that has imported its buildout. */
+  readonly warmBuildout: boolean
+  /** How long such an interpreter is kept when it has nothing to do. */
+  readonly warmIdle: number
   /** Where the reference's passes leave their pids while they run. */
   readonly referencePidFiles: ReadonlyArray<string>
   readonly rootCheck: boolean

@@ -44,6 +44,7 @@ const FREE_SPACE = "1000M"
 const SYNC_INTERVAL = "60"
 const STOP_TIMEOUT = "60"
 const SOFTWARE_CONCURRENCY = "1"
+const WARM_IDLE = "60"
 const SERVICE_LOG_MAX_SIZE = "100K"
 /** Logs are trimmed by blocks of the file system, and the last two stay. */
 const MIN_LOG_SIZE = 16 * 1024
@@ -272,6 +273,8 @@ export const resolveSettings = (sources: Sources, surroundings: Surroundings): S
     },
     runsPrerm: managerNames(reader).includes(PRERM),
     instanceConcurrency: reader.value("instance_concurrency", parseCount(1, 1000)),
+    warmBuildout: reader.valueOr("warm_buildout", parseBoolean, "on"),
+    warmIdle: reader.valueOr("warm_idle", parseSeconds(1), WARM_IDLE),
     rootCheck: reader.valueOr("root_check", parseBoolean, "true"),
     referencePidFiles: readPidFiles(reader),
   }

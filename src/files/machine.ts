@@ -138,6 +138,19 @@ export const agentUid = (): number => process.geteuid?.() ?? 0
 
 export const pathExists = (path: string): boolean => fs.existsSync(path)
 
+/** Tells whether one of these paths was replaced or changed since: a text that is another one then. */
+export const stampOf = (paths: ReadonlyArray<string>): Effect.Effect<string> =>
+  Effect.sync(() =>
+    paths
+      .map((path) => {
+        const stats = fs.statSync(path, { bigint: true, throwIfNoEntry: false })
+        return stats === undefined
+          ? `${path} -`
+          : `${path} ${stats.dev}:${stats.ino}:${stats.size}:${stats.mtimeNs}:${stats.ctimeNs}`
+      })
+      .join("\n"),
+  )
+
 const keep = new Set(["PATH", "LC_ALL", "TZ"])
 const isProxy = (name: string) => /^(?:https?|ftp|all|no)_proxy$/i.test(name)
 

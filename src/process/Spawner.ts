@@ -3,7 +3,6 @@
 // that neither shares the agent's fate nor any pipe with it.
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Function from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import { describeExit, type ExitStatus } from "../domain/ExitStatus.ts"
@@ -91,14 +90,11 @@ export class Spawner extends Context.Service<Spawner, SpawnerShape>()("slapgrid/
         const label = shown(command.argv)
         // What a dead agent left of the same work would write into the same directory.
         yield* command.enclosure.end(undefined)
-        const status = yield* Effect.acquireUseRelease(
+        yield* Effect.acquireUseRelease(
           launch(label, { ...command, isService: false }),
           (process) => process.exit,
           (process) => process.end,
-        ).pipe(limited(label, command.timeout))
-        if (status._tag === "Exited" && status.code === 0) return
-        const message = `${label}: ${describeExit(status)}`
-        return yield* new CommandError({ command: label, reason: "Failed", message })
+        ).pipe(succeeding(command))
       })
 
       const spawn = (command: ServiceCommand) =>
@@ -163,16 +159,21 @@ const groupsOf = ({ gid, groups }: Credentials): ReadonlyArray<number> => [...ne
 
 const shown = (argv: ReadonlyArray<string>): string => argv.join(" ").slice(0, 200)
 
-/** Ends the work after `timeout` milliseconds; undefined: never. */
-const limited = (label: string, timeout: number | undefined) =>
-  timeout === undefined
-    ? Function.identity<Effect.Effect<ExitStatus, CommandError>>
-    : Effect.timeoutOrElse({
-        duration: timeout,
-        orElse: () =>
-          new CommandError({
-            command: label,
-            reason: "TimedOut",
-            message: `${label} took longer than ${timeout / 1000} s and was ended`,
-          }),
-      })
+/** What becomes of work with an end: it has to end with status 0, and within its time limit. */
+export const succeeding =
+  ({ argv, timeout }: Pick<Command, "argv" | "timeout">) =>
+  <E, R>(work: Effect.Effect<ExitStatus, E, R>): Effect.Effect<void, E | CommandError, R> => {
+    const label = shown(argv)
+    const fail = (reason: CommandError["reason"], what: string) =>
+      new CommandError({ command: label, reason, message: `${label}${what}` })
+    const limited =
+      timeout === undefined
+        ? work
+        : Effect.timeoutOrElse(work, {
+            duration: timeout,
+            orElse: () => fail("TimedOut", ` took longer than ${timeout / 1000} s and was ended`),
+          })
+    return Effect.flatMap(limited, (status) =>
+      status._tag === "Exited" && status.code === 0 ? Effect.void : fail("Failed", `: ${describeExit(status)}`),
+    )
+  }

@@ -68,7 +68,7 @@ const machine = Effect.fnUntraced(function* (changes: Partial<NodeConfigShape> =
   const spawner = new ScriptedSpawner()
   const context = yield* Layer.build(
     Layer.merge(SoftwareBuild.layer, InstanceBuild.layer).pipe(
-      Layer.provide(Layer.succeed(Buildout, Buildout.of({ run: buildouts.call }))),
+      Layer.provide(Layer.succeed(Buildout, Buildout.of({ run: buildouts.call, expect: () => Effect.void }))),
       Layer.provide(Layer.succeed(NetworkCache, NetworkCache.of({ fetch: () => Effect.succeed("Missing") }))),
       Layer.provide(spawner.layer),
       Layer.provide(Layer.provide(Accounts.layer({ rootCheck: true }), Launcher.layer)),

@@ -54,6 +54,8 @@ export const nodeConfig = (changes: Partial<NodeConfigShape> = {}): NodeConfigSh
   instanceMinFreeSpace: 0,
   serviceLogMaxSize: 100 * 1024,
   partitionLimits: { memory: undefined, pids: undefined, processors: undefined },
+  warmBuildout: true,
+  warmIdle: 60_000,
   referencePidFiles: [],
   rootCheck: false,
   ...changes,

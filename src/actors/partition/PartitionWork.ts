@@ -1,6 +1,7 @@
 // The work on one partition: install, start or stop, free. Each piece can be interrupted and run again. What the
 // agent has to remember about it is the actor's; what other programs read lies in the partition.
 import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 import type { DesiredPartition } from "../../domain/DesiredState.ts"
 import type { PartitionId, SoftwareUrl } from "../../domain/ids.ts"
 import { OwnedDirectory } from "../../files/OwnedDirectory.ts"
@@ -47,6 +48,11 @@ export class PartitionWork {
   /** Milliseconds after which this release wants its instances processed again; undefined when it says nothing. */
   periodicity(software: SoftwareUrl | undefined): Effect.Effect<number | undefined> {
     return software === undefined ? Effect.undefined : this.#dependencies.builder.periodicity(software)
+  }
+
+  /** Tells that the instance waits for its turn to be installed, as long as the Scope is open. */
+  expectInstall({ software }: DesiredPartition): Effect.Effect<void, never, Scope.Scope> {
+    return software === undefined ? Effect.void : this.#dependencies.builder.expect(this.id, software)
   }
 
   /** Installs the instance, whose services are not touched; gives which instances it requested, if it says so. */

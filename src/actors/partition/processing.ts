@@ -15,17 +15,17 @@ interface Processing extends Extract<PartitionDecision, { readonly _tag: "Proces
 }
 
 /** Waits for a turn and installs; gives which instances it requested, if its recipes say so. */
-const install = ({ turnstile, view, work }: PartitionParts, wish: PartitionWish, processing: Processing) =>
-  turnstile.inTurn(
-    processing.rank,
-    Effect.gen(function* () {
-      const { onTurn, reason } = processing
-      onTurn()
-      yield* view.show("installing")
-      yield* Effect.logInfo(`processing ${work.id}: ${reason}`)
-      return yield* work.install(wish.partition, { reason, isDebug: wish.order?.isDebug === true })
-    }),
-  )
+const install = ({ turnstile, view, work }: PartitionParts, wish: PartitionWish, processing: Processing) => {
+  const installing = Effect.gen(function* () {
+    const { onTurn, reason } = processing
+    onTurn()
+    yield* view.show("installing")
+    yield* Effect.logInfo(`processing ${work.id}: ${reason}`)
+    return yield* work.install(wish.partition, { reason, isDebug: wish.order?.isDebug === true })
+  })
+  const inTurn = turnstile.inTurn(processing.rank, installing)
+  return Effect.scoped(Effect.andThen(work.expectInstall(wish.partition), inTurn))
+}
 
 export const process = Effect.fnUntraced(function* (
   parts: PartitionParts,

@@ -44,6 +44,7 @@ export class ScriptedInstances {
       InstanceBuild.of({
         credentials: () => Effect.undefined,
         periodicity: () => Effect.sync(() => this.periodicity),
+        expect: () => Effect.void,
         install: this.installs.call,
         runDestroyScript: () => this.destroyScripts.call(undefined),
       }),

@@ -1,0 +1,356 @@
+"""Runs one release's buildout for many instances: what every run would import is imported once, then forked.
+
+The agent starts it with the release's own interpreter. It executes the release's `bin/buildout` up to its main guard,
+and the rest of it in a forked child for each request. Requests come as lines of JSON on standard input, answers go out
+the same way. It has the capabilities to become another user, and no way to become root: its user namespace has none.
+A child waits until the agent has put it into its cgroup, becomes its user for good, and has nothing left of what it
+was forked from but modules. When the pipe closes, this process ends, and its children with it. Python 3.9 or newer,
+standard library only.
+"""
+
+import ast
+import ctypes
+import errno
+import gc
+import json
+import os
+import resource
+import select
+import signal
+import struct
+import sys
+import types
+
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_SET_NO_NEW_PRIVS = 38
+CAPABILITY_VERSION_3 = 0x20080522
+# As cold runs have it: Node raises the agent's own as far as it can.
+OPEN_FILES = 1024
+# Of what the imports print, which every run would print anew.
+OUTPUT_LIMIT = 1 << 16
+
+libc = ctypes.CDLL(None, use_errno=True)
+own_pid = os.getpid()
+
+
+def checked(result):
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def prctl(option, value):
+    checked(libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0))
+
+
+def drop_capabilities():
+    """capset(2) with empty effective, permitted and inheritable sets; the ambient one goes with them."""
+    header = struct.pack("=Ii", CAPABILITY_VERSION_3, 0)
+    checked(libc.capset(header, struct.pack("=6I", 0, 0, 0, 0, 0, 0)))
+
+
+def move(descriptor):
+    """The same file under a number that no program finds by accident, and not for programs."""
+    moved = os.dup(descriptor)
+    os.set_inheritable(moved, False)
+    return moved
+
+
+def put(fd, *descriptors):
+    for descriptor in descriptors:
+        os.dup2(fd, descriptor)
+    if fd > 2:
+        os.close(fd)
+
+
+def limit_open_files():
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    soft = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def restore_collections():
+    """Names that Debian's zc.buildout 2.13.2 imports from where they no longer are."""
+    import collections.abc
+
+    for name in collections.abc.__all__:
+        if not hasattr(collections, name):
+            setattr(collections, name, getattr(collections.abc, name))
+
+
+def is_main_guard(statement):
+    """if __name__ == "__main__":"""
+    if not isinstance(statement, ast.If) or not isinstance(statement.test, ast.Compare):
+        return False
+    left = statement.test.left
+    return isinstance(left, ast.Name) and left.id == "__name__"
+
+
+def split(path):
+    """The code of a script before its main guard, and the rest."""
+    with open(path, "rb") as file:
+        body = ast.parse(file.read(), path).body
+    guards = [index for index, statement in enumerate(body) if is_main_guard(statement)]
+    if not guards:
+        raise SystemExit("%s has no main guard: where to stop is not known" % path)
+
+    def code(statements):
+        return compile(ast.Module(statements, []), path, "exec", dont_inherit=True)
+
+    return code(body[: guards[0]]), code(body[guards[0] :])
+
+
+class Warm:
+    """What is there after the imports, for each child."""
+
+    def __init__(self, script):
+        self.script = script
+        # The interpreter's own addition (PEP 538) counts as made by the imports: every run has it.
+        before = {name: value for name, value in os.environ.items() if name != "LC_CTYPE"}
+        output = os.memfd_create("output")
+        put(os.dup(output), 1, 2)
+        main = types.ModuleType("__main__")
+        main.__file__ = script
+        main.__builtins__ = __builtins__
+        # What an import leaves beside its module would belong to the release's owner, and change its folders.
+        writes = sys.dont_write_bytecode
+        sys.dont_write_bytecode = True
+        head, self.tail = split(script)
+        sys.modules["__main__"] = main
+        sys.argv[:] = [script]
+        if sys.path[:1] == [""]:
+            sys.path[0] = os.path.dirname(os.path.abspath(script))
+        exec(head, main.__dict__)
+        import zc.buildout.buildout
+
+        sys.dont_write_bytecode = writes
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self.main = main.__dict__
+        self.output = os.pread(output, OUTPUT_LIMIT, 0)
+        os.close(output)
+        self.changed = {name: value for name, value in os.environ.items() if before.get(name) != value}
+        self.removed = [name for name in before if name not in os.environ]
+
+    def environment(self, environment):
+        result = dict(environment, **self.changed)
+        for name in self.removed:
+            result.pop(name, None)
+        return result
+
+
+def become(user):
+    """Sets groups, group and user, in this order, and leaves no way back."""
+    os.setgroups(user["groups"])
+    os.setresgid(user["gid"], user["gid"], user["gid"])
+    os.setresuid(user["uid"], user["uid"], user["uid"])
+    if os.getresuid() != (user["uid"],) * 3 or os.getresgid() != (user["gid"],) * 3:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+    drop_capabilities()
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
+    # Its own again, to be looked at by itself: nothing of a helper is left in it that it may not have.
+    prctl(PR_SET_DUMPABLE, 1)
+
+
+def close_inherited(kept):
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and int(name) != kept:
+            try:
+                os.close(int(name))
+            except OSError:
+                # The one that listed them.
+                pass
+
+
+def open_log(log):
+    """The very file that the agent has open: its name is the user's, who could have put another one there."""
+    fd = os.open(log["path"], os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK)
+    status = os.fstat(fd)
+    if (str(status.st_dev), str(status.st_ino)) != (log["device"], log["inode"]):
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+    os.set_blocking(fd, True)
+    put(fd, 1, 2)
+
+
+def prepare(warm, request, go, report, at):
+    """Turns this forked process into a run of buildout but for its main; `at` is called with the step that comes next."""
+    at("wait for the agent")
+    if os.read(go, 1) != b"g":
+        os._exit(0)
+    at("lead a session")
+    os.setsid()
+    at("change its user")
+    if request["user"] is not None:
+        become(request["user"])
+    # Not before the change of user, which resets it.
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != own_pid:
+        os._exit(0)
+    at("close what the helper has open")
+    close_inherited(report)
+    at("open its log")
+    open_log(request["log"])
+    os.umask(request["umask"])
+    at("enter " + request["directory"])
+    environment = warm.environment(request["environment"])
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(request["directory"])
+    sys.argv[:] = [warm.script] + request["arguments"]
+    if hasattr(sys, "orig_argv"):
+        sys.orig_argv[:] = [sys.executable] + sys.argv
+    rest = warm.output
+    while rest:
+        rest = rest[os.write(1, rest) :]
+
+
+class Child:
+    def __init__(self, number, pid, go, report):
+        self.number = number
+        self.pid = pid
+        self.go = go
+        self.report = report
+
+
+class Helper:
+    def __init__(self, warm, requests, answers):
+        self.warm = warm
+        self.requests = requests
+        self.answers = answers
+        self.poll = select.poll()
+        self.poll.register(requests, select.POLLIN)
+        self.children = {}
+        self.input = b""
+
+    def tell(self, message):
+        data = json.dumps(message, separators=(",", ":")).encode() + b"\n"
+        try:
+            while data:
+                data = data[os.write(self.answers, data) :]
+        except OSError:
+            self.leave()
+
+    def serve(self):
+        """Returns in children only: a request to go on with."""
+        while True:
+            for fd, _ in self.poll.poll():
+                if fd == self.requests:
+                    child = self.receive()
+                    if child is not None:
+                        return child
+                else:
+                    self.reap(fd)
+
+    def receive(self):
+        data = os.read(self.requests, 1 << 20)
+        if not data:
+            self.leave()
+        *lines, self.input = (self.input + data).split(b"\n")
+        for line in lines:
+            message = json.loads(line.decode())
+            if "go" in message:
+                self.let_go(message["go"])
+            else:
+                child = self.fork(message)
+                if child is not None:
+                    return child
+        return None
+
+    def fork(self, request):
+        go_reader, go = os.pipe()
+        report, report_writer = os.pipe()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            for fd in (go_reader, go, report, report_writer):
+                os.close(fd)
+            self.tell({"end": request["id"], "code": 127, "step": "fork", "why": error.strerror})
+            return None
+        if pid == 0:
+            os.close(go)
+            return request, go_reader, report_writer
+        os.close(go_reader)
+        os.close(report_writer)
+        watched = os.pidfd_open(pid)
+        self.children[watched] = Child(request["id"], pid, go, report)
+        self.poll.register(watched, select.POLLIN)
+        self.tell({"id": request["id"], "pid": pid})
+        return None
+
+    def let_go(self, number):
+        for child in self.children.values():
+            if child.number == number:
+                try:
+                    os.write(child.go, b"g")
+                except BrokenPipeError:
+                    # It has ended.
+                    pass
+
+    def reap(self, watched):
+        child = self.children.pop(watched)
+        self.poll.unregister(watched)
+        ended = os.waitid(os.P_PIDFD, watched, os.WEXITED)
+        end = {"end": child.number}
+        end["code" if ended.si_code == os.CLD_EXITED else "signal"] = ended.si_status
+        # Empty when it came to its main, which has nothing to write here.
+        failed = os.read(child.report, 1 << 16)
+        if failed:
+            end.update(json.loads(failed.decode()))
+        for fd in (watched, child.go, child.report):
+            os.close(fd)
+        self.tell(end)
+
+    def leave(self):
+        """The agent is gone, or done with this process: what runs ends, with what it has started in its group."""
+        for child in self.children.values():
+            try:
+                # Its number is its own: it was not reaped.
+                os.killpg(child.pid, signal.SIGKILL)
+            except OSError:
+                # It leads no group yet, and ends with this process.
+                pass
+        os._exit(0)
+
+
+def start():
+    """Takes the pipes to the agent out of the way and imports."""
+    requests, answers, complaints = move(0), move(1), move(2)
+    put(os.open("/dev/null", os.O_RDONLY), 0)
+    limit_open_files()
+    script, restores = sys.argv[1:3]
+    try:
+        os.close(os.pidfd_open(own_pid))
+        if restores == "restore":
+            restore_collections()
+        warm = Warm(script)
+    except BaseException:
+        import traceback
+
+        os.write(complaints, traceback.format_exc().encode())
+        os._exit(1)
+    put(os.open("/dev/null", os.O_WRONLY), 1)
+    put(complaints, 2)
+    # Pages that no collection touches stay shared with the children.
+    gc.collect()
+    gc.freeze()
+    helper = Helper(warm, requests, answers)
+    helper.tell({"ready": True})
+    return helper
+
+
+def become_run(warm, request, go, report):
+    steps = [""]
+    try:
+        prepare(warm, request, go, report, steps.append)
+    except BaseException as error:
+        why = error.strerror if isinstance(error, OSError) else repr(error)
+        os.write(report, json.dumps({"step": steps[-1], "why": why}).encode())
+        os._exit(127)
+    os.close(report)
+
+
+helper = start()
+become_run(helper.warm, *helper.serve())
+# From here on the interpreter runs a script as it always does, to the last of its exit handlers.
+exec(helper.warm.tail, helper.warm.main)

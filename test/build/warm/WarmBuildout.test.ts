@@ -1,0 +1,281 @@
+// When a helper serves, and what happens when it does not: with helpers and cold runs that do what the test says.
+import { describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as fs from "node:fs"
+import * as TestClock from "effect/testing/TestClock"
+import { expect } from "vitest"
+import type { BuildError } from "../../../src/build/BuildError.ts"
+import { Buildout, type BuildoutRequest } from "../../../src/build/Buildout.ts"
+import { layerWarm } from "../../../src/build/warm/WarmBuildout.ts"
+import { NodeConfig } from "../../../src/config/NodeConfig.ts"
+import { exited, type ExitStatus, signaled } from "../../../src/domain/ExitStatus.ts"
+import { Containment, sessionEnclosure } from "../../../src/process/containment/Containment.ts"
+import type { Credentials } from "../../../src/process/privileges.ts"
+import { HelperError } from "../../../src/process/warm/Conversation.ts"
+import { type Helper, type HelperOptions, type WarmRun, WarmHelpers } from "../../../src/process/warm/WarmHelper.ts"
+import { Calls, settle } from "../../support/Calls.ts"
+import { nodeConfig } from "../../support/facts.ts"
+import { scratchDirectory } from "../../support/scratch.ts"
+import { ScriptedSpawner } from "../../support/ScriptedSpawner.ts"
+
+const broken = new HelperError({ isBroken: true, message: "it crashed" })
+
+class ScriptedHelper {
+  readonly options: HelperOptions
+  readonly runs = new Calls<WarmRun, ExitStatus, HelperError>()
+  readonly lost = Deferred.makeUnsafe<HelperError>()
+  isOpen = true
+
+  constructor(options: HelperOptions) {
+    this.options = options
+  }
+
+  get uids(): ReadonlyArray<number> | undefined {
+    return this.options.confinement?.users.map(({ uid }) => uid)
+  }
+
+  get face(): Helper {
+    return { pid: 1, run: this.runs.call, gone: Deferred.await(this.lost), memory: Effect.succeed(1) }
+  }
+}
+
+const user = (uid: number): Credentials => ({ uid, gid: uid, groups: [uid, 100], name: `${uid}`, home: undefined })
+const script = `#!/usr/bin/python3\nif __name__ == '__main__':\n    pass\n`
+
+const machine = Effect.gen(function* () {
+  const root = yield* scratchDirectory
+  const release = `${root}/release`
+  fs.mkdirSync(`${release}/bin`, { recursive: true })
+  fs.writeFileSync(`${release}/bin/buildout`, script)
+  const log = fs.openSync(`${root}/log`, "a+")
+  yield* Effect.addFinalizer(() => Effect.sync(() => fs.closeSync(log)))
+  const helpers: Array<ScriptedHelper> = []
+  const starts = new Calls<HelperOptions, void, HelperError>(() => Effect.void)
+  const warnings: Array<string> = []
+  const spawner = new ScriptedSpawner()
+  spawner.runs.reply = () => Effect.void
+  const start = Effect.fnUntraced(function* (options: HelperOptions) {
+    yield* starts.call(options)
+    const helper = new ScriptedHelper(options)
+    helpers.push(helper)
+    yield* Effect.addFinalizer(() => Effect.sync(() => void (helper.isOpen = false)))
+    return helper.face
+  })
+  const containment = { enclosure: () => sessionEnclosure } as unknown as Containment["Service"]
+  const context = yield* Layer.build(
+    layerWarm.pipe(
+      Layer.provide(Layer.succeed(WarmHelpers, { start, canHold: ({ users }) => users.length <= 3 })),
+      Layer.provide(spawner.layer),
+      Layer.provide(Layer.succeed(Containment, containment)),
+      Layer.provide(Layer.succeed(NodeConfig, nodeConfig({ warmIdle: 60_000 }))),
+    ),
+  )
+  const logger = Logger.layer([
+    Logger.make(({ logLevel, message }) => (logLevel === "Warn" ? void warnings.push(String(message)) : undefined)),
+  ])
+  const buildout = Context.get(context, Buildout)
+  const request = (uid: number | undefined, changes: Partial<BuildoutRequest> = {}): BuildoutRequest => ({
+    script: `${release}/bin/buildout`,
+    text: script,
+    arguments: ["-U"],
+    directory: `${root}/partition${uid}`,
+    home: `${root}/partition${uid}`,
+    credentials: uid === undefined ? undefined : user(uid),
+    instanceRoot: root,
+    log,
+    timeout: undefined,
+    enclosure: sessionEnclosure,
+    release: { directory: release, owner: { uid: 100, gid: 100 } },
+    ...changes,
+  })
+  const expectUsers = (...uids: ReadonlyArray<number>) =>
+    Effect.forEach(uids, (uid) =>
+      buildout.expect({ release, directory: `${root}/partition${uid}`, credentials: user(uid) }),
+    )
+  const run = (uid: number, changes: Partial<BuildoutRequest> = {}): Effect.Effect<Fiber.Fiber<void, BuildError>> =>
+    Effect.tap(Effect.forkDetach(Effect.provide(buildout.run(request(uid, changes)), logger)), () => settle)
+  return { root, release, helpers, starts, warnings, buildout, run, expectUsers, cold: spawner.runs.inputs }
+})
+
+describe("a warm buildout", () => {
+  it.effect("goes cold at once for one alone", () =>
+    Effect.gen(function* () {
+      const { cold, expectUsers, helpers, run } = yield* machine
+      yield* expectUsers(1)
+      yield* Fiber.join(yield* run(1))
+      expect([cold.length, helpers.length]).toStrictEqual([1, 0])
+    }),
+  )
+
+  it.effect("starts one helper for those that wait, whose users it maps, and forks it for each", () =>
+    Effect.gen(function* () {
+      const { cold, expectUsers, helpers, run } = yield* machine
+      yield* expectUsers(1, 2, 3)
+      const first = yield* run(1)
+      const second = yield* run(2)
+      expect(helpers.map(({ uids }) => uids)).toStrictEqual([[1, 2, 3]])
+      expect(helpers[0]?.options.confinement?.owner).toStrictEqual({ uid: 100, gid: 100 })
+      for (const fiber of [first, second]) {
+        yield* (yield* helpers[0]!.runs.next).answer(Effect.succeed(exited(0)))
+        yield* Fiber.join(fiber)
+      }
+      expect(helpers[0]?.runs.inputs.map(({ credentials }) => credentials?.uid)).toStrictEqual([1, 2])
+      expect(cold).toStrictEqual([])
+    }),
+  )
+
+  it.effect("fails with the output and the status as a cold one does", () =>
+    Effect.gen(function* () {
+      const { expectUsers, helpers, root, run } = yield* machine
+      yield* expectUsers(1, 2)
+      const fiber = yield* run(1)
+      fs.appendFileSync(`${root}/log`, "While:\n  Installing.\nError: no such part\n")
+      yield* (yield* helpers[0]!.runs.next).answer(Effect.succeed(exited(1)))
+      const error = yield* Effect.flip(Fiber.join(fiber))
+      expect(error.message).toBe(
+        `${root}/release/bin/buildout failed (exit status 1) in ${root}/partition1:\nWhile:\n  Installing.\nError: no such part`,
+      )
+    }),
+  )
+
+  it.effect("is ended after partition_timeout", () =>
+    Effect.gen(function* () {
+      const { expectUsers, helpers, run } = yield* machine
+      yield* expectUsers(1, 2)
+      const fiber = yield* run(1, { timeout: 5000 })
+      const call = yield* helpers[0]!.runs.next
+      yield* TestClock.adjust(5000)
+      yield* call.interrupted
+      const error = yield* Effect.flip(Fiber.join(fiber))
+      expect(error.message).toContain("took longer than 5 s and was ended")
+    }),
+  )
+
+  it.effect("goes cold when its helper breaks, and tells so once", () =>
+    Effect.gen(function* () {
+      const { cold, expectUsers, helpers, run, warnings } = yield* machine
+      yield* expectUsers(1, 2, 3)
+      const fibers = [yield* run(1), yield* run(2)]
+      for (const _ of fibers) yield* (yield* helpers[0]!.runs.next).answer(Effect.fail(broken))
+      yield* Deferred.succeed(helpers[0]!.lost, broken)
+      for (const fiber of fibers) yield* Fiber.join(fiber)
+      yield* Fiber.join(yield* run(3))
+      expect([cold.length, helpers.length, warnings.length]).toStrictEqual([3, 1, 1])
+      expect(warnings[0]).toContain("without a warm helper for 30 s: it crashed")
+      expect(helpers[0]?.isOpen).toBe(false)
+      // Tried again later.
+      yield* TestClock.adjust(30_000)
+      yield* expectUsers(1, 2)
+      yield* run(1)
+      expect(helpers.length).toBe(2)
+    }),
+  )
+
+  it.effect("goes cold when no helper can be started", () =>
+    Effect.gen(function* () {
+      const { cold, expectUsers, run, starts, warnings } = yield* machine
+      starts.reply = () => Effect.fail(new HelperError({ isBroken: true, message: "no user namespaces" }))
+      yield* expectUsers(1, 2)
+      yield* Fiber.join(yield* run(1))
+      yield* Fiber.join(yield* run(2))
+      expect([cold.length, starts.inputs.length, warnings.length]).toStrictEqual([2, 1, 1])
+    }),
+  )
+
+  it.effect("goes cold, and keeps the helper, when one run of it cannot be prepared", () =>
+    Effect.gen(function* () {
+      const { cold, expectUsers, helpers, run, warnings } = yield* machine
+      yield* expectUsers(1, 2)
+      const fiber = yield* run(1)
+      const error = new HelperError({ isBroken: false, message: "cannot open its log: stale" })
+      yield* (yield* helpers[0]!.runs.next).answer(Effect.fail(error))
+      yield* Fiber.join(fiber)
+      yield* run(2)
+      expect([cold.length, helpers[0]?.runs.inputs.length, warnings.length]).toStrictEqual([1, 2, 0])
+    }),
+  )
+
+  it.effect("keeps an idle helper for warm_idle, counted from its last run", () =>
+    Effect.gen(function* () {
+      const { expectUsers, helpers, run } = yield* machine
+      yield* expectUsers(1, 2)
+      for (const uid of [1, 2]) {
+        const fiber = yield* run(uid)
+        yield* TestClock.adjust(100_000)
+        yield* (yield* helpers[0]!.runs.next).answer(Effect.succeed(exited(0)))
+        yield* Fiber.join(fiber)
+        yield* TestClock.adjust(59_000)
+        expect(helpers[0]?.isOpen).toBe(true)
+      }
+      yield* TestClock.adjust(1000)
+      yield* settle
+      expect(helpers[0]?.isOpen).toBe(false)
+    }),
+  )
+
+  it.effect("starts another helper when bin/buildout has changed; the old one ends after its last run", () =>
+    Effect.gen(function* () {
+      const { expectUsers, helpers, release, run } = yield* machine
+      yield* expectUsers(1, 2, 3)
+      const fiber = yield* run(1)
+      fs.writeFileSync(`${release}/bin/buildout`, `${script}\n`)
+      yield* run(2)
+      expect(helpers.map(({ isOpen }) => isOpen)).toStrictEqual([true, true])
+      yield* (yield* helpers[0]!.runs.next).answer(Effect.succeed(signaled("SIGKILL")))
+      yield* Effect.exit(Fiber.join(fiber))
+      yield* settle
+      expect(helpers.map(({ isOpen }) => isOpen)).toStrictEqual([false, true])
+    }),
+  )
+
+  it.effect("replaces the helper for new partitions, by one with the users of both", () =>
+    Effect.gen(function* () {
+      const { expectUsers, helpers, run } = yield* machine
+      yield* Effect.scoped(Effect.andThen(expectUsers(1, 2), run(1)))
+      yield* expectUsers(3)
+      yield* (yield* helpers[0]!.runs.next).answer(Effect.succeed(exited(0)))
+      yield* run(2)
+      yield* (yield* helpers[0]!.runs.next).answer(Effect.succeed(exited(0)))
+      yield* expectUsers(4)
+      yield* run(3)
+      expect(helpers.map(({ isOpen, uids }) => ({ isOpen, uids }))).toStrictEqual([
+        { isOpen: false, uids: [1, 2] },
+        // As many as one can hold.
+        { isOpen: true, uids: [3, 4] },
+      ])
+    }),
+  )
+
+  it.effect("keeps no helper with the user of a partition that has left for another release", () =>
+    Effect.gen(function* () {
+      const { buildout, expectUsers, helpers, root, run } = yield* machine
+      yield* expectUsers(1, 2)
+      const fiber = yield* run(1)
+      yield* (yield* helpers[0]!.runs.next).answer(Effect.succeed(exited(0)))
+      yield* Fiber.join(fiber)
+      yield* buildout.expect({ release: `${root}/other`, directory: `${root}/partition1`, credentials: user(1) })
+      yield* settle
+      expect(helpers[0]?.isOpen).toBe(false)
+    }),
+  )
+
+  it.effect.each<[string, (uid: number) => Partial<BuildoutRequest>]>([
+    ["a partition's own script", () => ({ release: undefined as never })],
+    ["what is no Python", () => ({ text: "#!/bin/bash\n" })],
+    ["a release of root's", () => ({ release: { directory: "/r", owner: { uid: 0, gid: 0 } } })],
+    ["a user in root's group", (uid) => ({ credentials: { ...user(uid), groups: [uid, 0] } })],
+    ["a limit on a user's processes", () => ({ enclosure: { ...sessionEnclosure, maxProcesses: 100 } })],
+  ])("is never used for %s", ([, changes]) =>
+    Effect.gen(function* () {
+      const { cold, expectUsers, helpers, run } = yield* machine
+      yield* expectUsers(1, 2)
+      for (const uid of [1, 2]) yield* Fiber.join(yield* run(uid, changes(uid)))
+      expect([cold.length, helpers.length]).toStrictEqual([2, 0])
+    }),
+  )
+})
