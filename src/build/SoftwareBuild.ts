@@ -157,6 +157,7 @@ export class SoftwareBuild extends Context.Service<
           yield* Effect.acquireRelease(endBuilds(path), () => endBuilds(path))
           yield* removeRemains(path)
           yield* checkSpace(config)
+          yield* cache.endUpload(path)
           if ((yield* cache.fetch(url)) === "Installed") return
           const release = yield* prepare(url)
           const log = yield* release.directory.openLog(logFile, logLimit)
@@ -167,6 +168,7 @@ export class SoftwareBuild extends Context.Service<
             runBuildouts(release, mode, log),
             Effect.catch(overLimits(config), (error) => withOutput(error, log, start)),
           )
+          yield* cache.upload(url)
         },
         Effect.scoped,
         Effect.mapError(toBuildError),
@@ -191,6 +193,7 @@ export class SoftwareBuild extends Context.Service<
 
       const remove = Effect.fnUntraced(function* (path: string) {
         yield* endBuilds(path)
+        yield* cache.endUpload(path)
         yield* removeWhole(path)
       }, Effect.mapError(toBuildError))
 

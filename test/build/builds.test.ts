@@ -66,10 +66,20 @@ const machine = Effect.fnUntraced(function* (changes: Partial<NodeConfigShape> =
       ),
   })
   const spawner = new ScriptedSpawner()
+  const fetches = new Calls<string, "Installed" | "Missing", BuildError>(() => Effect.succeed("Missing"))
+  /** What became of uploads, each with whether the release was there. */
+  const uploads: Array<readonly [what: "upload" | "end", isThere: boolean]> = []
+  const uploading = (what: "upload" | "end", path: string) =>
+    Effect.sync(() => void uploads.push([what, fs.existsSync(path)]))
+  const cache = NetworkCache.of({
+    fetch: fetches.call,
+    upload: (url) => uploading("upload", releaseDirectory(config.softwareRoot, url)),
+    endUpload: (path) => uploading("end", path),
+  })
   const context = yield* Layer.build(
     Layer.merge(SoftwareBuild.layer, InstanceBuild.layer).pipe(
       Layer.provide(Layer.succeed(Buildout, Buildout.of({ run: buildouts.call, expect: () => Effect.void }))),
-      Layer.provide(Layer.succeed(NetworkCache, NetworkCache.of({ fetch: () => Effect.succeed("Missing") }))),
+      Layer.provide(Layer.succeed(NetworkCache, cache)),
       Layer.provide(spawner.layer),
       Layer.provide(Layer.provide(Accounts.layer({ rootCheck: true }), Launcher.layer)),
       Layer.provide(Layer.succeed(LogKeepers, LogKeepers.of({ keep: () => Effect.succeed(Effect.void) }))),
@@ -84,6 +94,8 @@ const machine = Effect.fnUntraced(function* (changes: Partial<NodeConfigShape> =
     path: releaseDirectory(config.softwareRoot, release),
     buildouts,
     ends,
+    fetches,
+    uploads,
     spawner,
     software: Context.get(context, SoftwareBuild),
     instances: Context.get(context, InstanceBuild),
@@ -250,6 +262,37 @@ describe("a software release", () => {
         error.message.endsWith("1000000000000 MB required (software_min_free_space)"),
       ]).toStrictEqual(["NoSpace", true])
       expect(buildouts.inputs).toStrictEqual([])
+    }),
+  )
+})
+
+describe("an upload of a release", () => {
+  it.effect("begins after its build, and ends before it changes or goes", () =>
+    Effect.gen(function* () {
+      const { buildouts, path, software, uploads } = yield* machine()
+      buildouts.reply = bootstrapping(path)
+      yield* software.build(release, ordinary, () => Effect.never)
+      expect(uploads.splice(0)).toStrictEqual([
+        ["end", false],
+        ["upload", true],
+      ])
+      yield* software.destroy(release)
+      expect(uploads).toStrictEqual([["end", true]])
+    }),
+  )
+
+  it.effect.each<readonly [string, "Installed" | "Missing", Effect.Effect<void, BuildError>]>([
+    ["came from the cache", "Installed", Effect.die("nothing is built")],
+    ["could not be built", "Missing", Effect.fail(failed)],
+  ])("does not begin when it %s", ([, found, how]) =>
+    Effect.gen(function* () {
+      const { buildouts, fetches, path, software, uploads } = yield* machine()
+      fetches.reply = () => Effect.succeed(found)
+      buildouts.reply = bootstrapping(path, how)
+      yield* Effect.exit(software.build(release, ordinary, () => Effect.never))
+      expect(fetches.inputs).toStrictEqual([release])
+      expect(buildouts.inputs.length).toBe(found === "Installed" ? 0 : 2)
+      expect(uploads).toStrictEqual([["end", false]])
     }),
   )
 })

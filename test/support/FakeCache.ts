@@ -48,7 +48,7 @@ export interface Asked {
   readonly verb: string
   readonly path: string
   readonly authorization: string | undefined
-  /** The name in the client's certificate. */
+  /** The name in the client's certificate, when that is of the server's CA. */
   readonly client: string | undefined
 }
 
@@ -80,7 +80,8 @@ export class FakeCache {
 
   answer(request: http.IncomingMessage, response: http.ServerResponse, body: Buffer): void {
     const { headers, method = "", socket, url = "" } = request
-    const client = socket instanceof TLSSocket ? socket.getPeerCertificate().subject?.CN : undefined
+    const client =
+      socket instanceof TLSSocket && socket.authorized ? socket.getPeerCertificate().subject?.CN : undefined
     const asked = { verb: method, path: url, authorization: headers.authorization, client: client?.toString() }
     this.asked.push(asked)
     if (this.fault(asked, response, body)) return

@@ -11,6 +11,7 @@ import { promisify } from "node:util"
 import { Agent, type Dispatcher, EnvHttpProxyAgent } from "undici"
 import type { TlsFiles } from "../../config/networkCache.ts"
 import { isLoopback, systemCertificates } from "../../files/network.ts"
+import { untilSettled } from "./untilSettled.ts"
 
 export class CacheError extends Schema.TaggedError<CacheError>()("CacheError", {
   /** `Absent`: the server says that it does not have it. */
@@ -99,7 +100,7 @@ export class CacheServer {
 
   /** Whether there is content of that hash. */
   has(hash: string): Effect.Effect<boolean, CacheError> {
-    return this.#answer(hash, { method: "GET" }, async (body) => body.destroy()).pipe(
+    return this.#answer(hash, { method: "GET" }, async (body) => abandon(body)).pipe(
       this.#within(smallPatience, hash),
       Effect.as(true),
       Effect.catchIf(
@@ -190,7 +191,7 @@ export class CacheServer {
           bodyTimeout: 0,
         })
         if (statusCode >= 200 && statusCode < 300) return await read(body)
-        body.on("error", () => undefined).destroy()
+        abandon(body)
         const reason = statusCode === 404 ? "Absent" : "Failed"
         throw new CacheError({ reason, message: `${url}: the server answers with status ${statusCode}` })
       },
@@ -199,22 +200,8 @@ export class CacheServer {
   }
 }
 
-/** Like `Effect.tryPromise`, but an interruption waits: nothing is written to a descriptor that is closed by then. */
-const untilSettled = <A>(
-  run: (signal: AbortSignal) => Promise<A>,
-  onError: (cause: unknown) => CacheError,
-): Effect.Effect<A, CacheError> =>
-  Effect.callback((resume) => {
-    const controller = new AbortController()
-    const ended = run(controller.signal).then(
-      (value) => resume(Effect.succeed(value)),
-      (cause) => resume(Effect.fail(onError(cause))),
-    )
-    return Effect.promise(() => {
-      controller.abort()
-      return ended
-    })
-  })
+/** The rest does not matter; without a listener its end would be an error that nobody expects. */
+const abandon = (body: Dispatcher.ResponseData["body"]): void => void body.on("error", () => undefined).destroy()
 
 const failed = (message: string): CacheError => new CacheError({ reason: "Failed", message })
 

@@ -1,32 +1,21 @@
-// Takes software releases from a network cache instead of building them. Whatever the cache does costs seconds, then
-// the release is built from source; nothing of an archive is looked at before signature and hash have told whose it is,
-// and nothing of it is visible before it is complete. slap-protocol.md (Network cache).
+// Software releases to and from a network cache. Whatever the cache does, fetching from it costs seconds, then the release
+// is built from source; an upload never holds anybody. slap-protocol.md (Network cache).
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as FiberMap from "effect/FiberMap"
 import * as Layer from "effect/Layer"
-import * as Schema from "effect/Schema"
-import type { CachePlace } from "../../config/networkCache.ts"
-import { NodeConfig, type NodeConfigShape } from "../../config/NodeConfig.ts"
+import { NodeConfig } from "../../config/NodeConfig.ts"
 import type { SoftwareUrl } from "../../domain/ids.ts"
-import { removeStagings, stagingFor } from "../../files/archive/staging.ts"
-import { unpack } from "../../files/archive/unpack.ts"
-import {
-  agentDirectory,
-  availableSpace,
-  md5Hex,
-  ownerOf,
-  pathExists,
-  realPath,
-  releaseDirectory,
-} from "../../files/machine.ts"
-import { namelessFile } from "../../files/namelessFile.ts"
+import { removeStagings } from "../../files/archive/staging.ts"
+import { agentDirectory, ownerOf, releaseDirectory } from "../../files/machine.ts"
 import { Accounts } from "../../process/Accounts.ts"
 import { Spawner } from "../../process/Spawner.ts"
 import { BuildError } from "../BuildError.ts"
-import { CacheServer } from "./CacheServer.ts"
-import { type CacheEntry, isListed, misfit, parseEntry, parseIndex, type SignedEntry } from "./entries.ts"
-import { describeMachine, type Machine } from "./Machine.ts"
-import { isSignedByOneOf } from "./signature.ts"
+import { take } from "./download.ts"
+import { isListed } from "./entries.ts"
+import { describeMachine } from "./Machine.ts"
+import { makeUploads } from "./upload.ts"
 
 export class NetworkCache extends Context.Service<
   NetworkCache,
@@ -36,6 +25,10 @@ export class NetworkCache extends Context.Service<
      * may come from nowhere else and cannot.
      */
     readonly fetch: (url: SoftwareUrl) => Effect.Effect<"Installed" | "Missing", BuildError>
+    /** Begins to upload a release that was just built, where that is configured and wanted. */
+    readonly upload: (url: SoftwareUrl) => Effect.Effect<void>
+    /** To be called before a release's directory changes: what is uploaded is what was built. */
+    readonly endUpload: (directory: string) => Effect.Effect<void>
   }
 >()("slapgrid/build/networkcache/NetworkCache") {
   static readonly layer = Layer.effect(
@@ -44,20 +37,21 @@ export class NetworkCache extends Context.Service<
       const config = yield* NodeConfig
       const accounts = yield* Accounts
       const spawner = yield* Spawner
-      yield* Effect.forkScoped(Effect.ignore(removeStagings(config.softwareRoot)))
+      // Of agents that were killed. Nothing is made before that is over: it would be taken for theirs.
+      const sweep = yield* Effect.forkScoped(Effect.ignore(removeStagings(config.softwareRoot)))
+      const uploads = yield* FiberMap.make<string>()
 
-      const machine = Effect.gen(function* () {
+      const user = Effect.gen(function* () {
         const owner = yield* ownerOf(config.softwareRoot)
-        const credentials = yield* accounts.credentialsFor(owner, config.softwareRoot, [])
-        return yield* describeMachine(spawner, agentDirectory(config.instanceRoot), credentials)
-      }).pipe(
-        Effect.mapError(({ message }) => new Miss({ message, isTrouble: true })),
-        Effect.flatMap((found) =>
-          found === undefined ? miss("what this machine is, is not known") : Effect.succeed(found),
-        ),
+        return yield* accounts.credentialsFor(owner, config.softwareRoot, [])
+      })
+      const machine = Effect.flatMap(user, (credentials) =>
+        describeMachine(spawner, agentDirectory(config.instanceRoot), credentials),
       )
+      const tryUpload = yield* makeUploads({ config, spawner, user, machine })
 
       const fetch = Effect.fn("NetworkCache.fetch")(function* (url: SoftwareUrl) {
+        yield* Fiber.await(sweep)
         const outcome = yield* Effect.result(take(config, machine, url))
         if (outcome._tag === "Success") return "Installed" as const
         const { isTrouble, message } = outcome.failure
@@ -68,115 +62,17 @@ export class NetworkCache extends Context.Service<
         if (isTrouble) yield* Effect.logWarning(`${url} is built from source: ${message}`)
         return "Missing" as const
       })
-      return NetworkCache.of({ fetch })
+
+      const endUpload = (directory: string) => FiberMap.remove(uploads, directory)
+
+      const upload = (url: SoftwareUrl) => {
+        const directory = releaseDirectory(config.softwareRoot, url)
+        return endUpload(directory).pipe(
+          Effect.andThen(FiberMap.run(uploads, directory, Effect.andThen(Fiber.await(sweep), tryUpload(url)))),
+          Effect.asVoid,
+        )
+      }
+      return NetworkCache.of({ fetch, upload, endUpload })
     }),
   )
 }
-
-/** Why a release does not come from the cache. */
-class Miss extends Schema.TaggedError<Miss>()("Miss", {
-  message: Schema.String,
-  /** Whether somebody expected that it would. */
-  isTrouble: Schema.Boolean,
-}) {}
-
-const miss = (message: string): Effect.Effect<never, Miss> => new Miss({ message, isTrouble: true })
-const ordinaryMiss = (message: string): Effect.Effect<never, Miss> => new Miss({ message, isTrouble: false })
-
-/** How many archives are tried for one release: a cache must not keep a node busy. */
-const maximumTries = 3
-
-const take = Effect.fnUntraced(function* (
-  config: NodeConfigShape,
-  machine: Effect.Effect<Machine, Miss>,
-  url: SoftwareUrl,
-) {
-  const { download, neverDownloaded, trusted } = config.networkCache
-  if (download === undefined) return yield* ordinaryMiss("no download-binary-cache-url and -dir-url are configured")
-  if (isListed(url, neverDownloaded)) return yield* ordinaryMiss("download-from-binary-cache-url-blacklist names it")
-  const path = releaseDirectory(config.softwareRoot, url)
-  if (pathExists(path)) return yield* ordinaryMiss(`${path} is there already; remove it to have it fetched`)
-  if (trusted.length === 0) return yield* miss("signature-certificate-list names nobody who is trusted")
-  const entries = yield* choose(config, download, machine, url)
-  let failure = new Miss({ message: "", isTrouble: true })
-  for (const entry of entries.slice(0, maximumTries)) {
-    const outcome = yield* Effect.result(install(config, download, url, entry))
-    if (outcome._tag === "Success") return
-    failure = outcome.failure
-  }
-  return yield* failure
-})
-
-/** The entries of the index that are trusted and fit, each archive once. */
-const choose = Effect.fnUntraced(function* (
-  config: NodeConfigShape,
-  { dirUrl }: CachePlace,
-  machine: Effect.Effect<Machine, Miss>,
-  url: SoftwareUrl,
-) {
-  const index = yield* CacheServer.open(dirUrl, config.networkCache.shadir, false).pipe(
-    Effect.flatMap((server) => server.text(md5Hex(url))),
-    Effect.scoped,
-    Effect.catch(({ message, reason }) =>
-      reason === "Absent" ? ordinaryMiss("the network cache does not have it") : miss(message),
-    ),
-  )
-  const pairs = parseIndex(index)
-  if (pairs === undefined) return yield* miss(`the answer of ${new URL(dirUrl).host} is no index of a network cache`)
-  const trusted = trustedEntries(pairs, config.networkCache.trusted)
-  if (trusted.length === 0) {
-    return yield* pairs.length === 0
-      ? ordinaryMiss("the network cache does not have it")
-      : miss(`none of its ${pairs.length} entries in the network cache is signed by anybody who is trusted`)
-  }
-  const isOurRoot = (root: string) => realPath(root) === realPath(config.softwareRoot)
-  const wanted = { ...(yield* machine), url, isOurRoot }
-  const fitting = trusted.filter((entry) => misfit(entry, wanted) === undefined)
-  const [other] = trusted
-  if (fitting.length === 0 && other !== undefined) {
-    return yield* ordinaryMiss(`no entry in the network cache fits: one ${misfit(other, wanted) ?? ""}`)
-  }
-  return [...new Map(fitting.map((entry) => [entry.sha512, entry])).values()]
-})
-
-/** The first ones of an index that is made to keep a node busy are enough. */
-const maximumEntries = 200
-
-const trustedEntries = (
-  pairs: ReadonlyArray<SignedEntry>,
-  certificates: ReadonlyArray<string>,
-): ReadonlyArray<CacheEntry> =>
-  pairs.slice(0, maximumEntries).flatMap(([text, signature]) => {
-    const entry = isSignedByOneOf(text, signature, certificates) ? parseEntry(text) : undefined
-    return entry === undefined ? [] : [entry]
-  })
-
-/** What must not come from somebody else's release: it is this node's own. */
-const leftOut = [".completed", ".netrc", ".slapgrid-build.log", ".slapgrid-build.log.1"]
-
-const install = Effect.fnUntraced(
-  function* (config: NodeConfigShape, { cacheUrl }: CachePlace, url: SoftwareUrl, { sha512 }: CacheEntry) {
-    const { networkCache, softwareMinFreeSpace, softwareRoot } = config
-    const folder = md5Hex(url)
-    const archive = yield* namelessFile(softwareRoot)
-    const room = () => availableSpace(softwareRoot) - softwareMinFreeSpace
-    const server = yield* CacheServer.open(cacheUrl, networkCache.shacache, false)
-    const size = yield* server.download(sha512, archive, room)
-    const owner = yield* ownerOf(softwareRoot)
-    const staging = yield* stagingFor(softwareRoot, folder)
-    const homes = [...new Set([softwareRoot, realPath(softwareRoot)])].map((root) => `${root}/${folder}`)
-    yield* unpack({
-      archive,
-      directory: staging.directory,
-      folder,
-      homes,
-      owner,
-      minFreeSpace: softwareMinFreeSpace,
-      leftOut,
-    }).pipe(Effect.mapError(({ message }) => ({ message: `the archive ${sha512.slice(0, 16)}… ${message}` })))
-    yield* staging.place(owner, 0o755)
-    yield* Effect.logInfo(`${url} comes from the network cache (${Math.ceil(size / 1_000_000)} MB)`)
-  },
-  Effect.scoped,
-  Effect.mapError(({ message }) => new Miss({ message, isTrouble: true })),
-)

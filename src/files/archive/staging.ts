@@ -56,11 +56,48 @@ export const stagingFor = (parent: string, name: string): Effect.Effect<Staging,
   })
 }
 
+/** A file for somebody's program to write to, by the name `path`, and for the agent to read; gone with the Scope. */
+export const handedFile = (
+  parent: string,
+  name: string,
+  owner: DirectoryOwner,
+): Effect.Effect<{ readonly fd: number; readonly path: string }, FileError, Scope.Scope> => {
+  const path = `${parent}/${prefix}${name}`
+  const make = () => {
+    removeIfFile(path)
+    const fd = fs.openSync(path, "wx+", 0o600)
+    if (process.geteuid?.() === 0) fs.fchownSync(fd, owner.uid, owner.gid)
+    return { fd, path }
+  }
+  return Effect.acquireRelease(Effect.try({ try: make, catch: (cause) => fromErrno("make", path, cause) }), ({ fd }) =>
+    Effect.sync(() => {
+      fs.closeSync(fd)
+      removeIfFile(path)
+    }),
+  )
+}
+
+/** False when it is a directory. */
+const removeIfFile = (path: string): boolean => {
+  try {
+    fs.rmSync(path, { force: true })
+    return true
+  } catch {
+    return false
+  }
+}
+
 /** Removes what agents that were killed have left in the making. */
 export const removeStagings = (parent: string): Effect.Effect<void, FileError> =>
   Effect.try({
     try: () => fs.readdirSync(parent).filter((name) => name.startsWith(prefix)),
     catch: (cause) => fromErrno("list", parent, cause),
   }).pipe(
-    Effect.flatMap((names) => Effect.forEach(names, (name) => removeTree(`${parent}/${name}`), { discard: true })),
+    Effect.flatMap((names) =>
+      Effect.forEach(
+        names.map((name) => `${parent}/${name}`),
+        (path) => (removeIfFile(path) ? Effect.void : removeTree(path)),
+        { discard: true },
+      ),
+    ),
   )

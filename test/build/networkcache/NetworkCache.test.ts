@@ -1,30 +1,20 @@
 // Releases from a cache that is sound, away, slow or lying, on a real software root.
 import { describe, it } from "@effect/vitest"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import * as Layer from "effect/Layer"
-import * as References from "effect/References"
 import * as TestClock from "effect/testing/TestClock"
-import * as Logger from "effect/Logger"
 import * as fs from "node:fs"
 import { createServer } from "node:net"
 import type { AddressInfo } from "node:net"
 import { expect } from "vitest"
-import { distributionOf } from "../../../src/build/networkcache/entries.ts"
-import { NetworkCache } from "../../../src/build/networkcache/NetworkCache.ts"
 import type { NetworkCacheConfig } from "../../../src/config/networkCache.ts"
-import { NodeConfig } from "../../../src/config/NodeConfig.ts"
 import { md5Hex } from "../../../src/files/machine.ts"
-import { Accounts } from "../../../src/process/Accounts.ts"
-import { type Command, CommandError, Spawner } from "../../../src/process/Spawner.ts"
 import { type FakeCache, makeCache, makeSigner, sha512 } from "../../support/FakeCache.ts"
-import { nodeConfig, noNetworkCache, release } from "../../support/facts.ts"
-import { isRoot, openBelow, scratchDirectory, stranger } from "../../support/scratch.ts"
+import { release } from "../../support/facts.ts"
+import { openBelow, stranger } from "../../support/scratch.ts"
 import { gzipped, type Member } from "../../support/tarball.ts"
 import { makeAuthority } from "../../master/http/server.ts"
-
-const folder = md5Hex(release)
+import { folder, makeNode, type Options, os } from "./support.ts"
 
 const archive = (...members: ReadonlyArray<Member>): Buffer =>
   gzipped(
@@ -34,70 +24,18 @@ const archive = (...members: ReadonlyArray<Member>): Buffer =>
     ...members.map((one) => ({ ...one, name: `${folder}/${one.name}` })),
   )
 
-const os = distributionOf(fs.readFileSync("/etc/os-release", "utf8"))
-
-interface Options {
-  readonly config?: Partial<NetworkCacheConfig>
-  readonly minFreeSpace?: number
-  /** What `gcc -dumpmachine` says; undefined: there is no gcc. */
-  readonly compiler?: string | undefined
-}
-
-/** A node beside a cache that trusts one signer. */
-const makeNode = Effect.fnUntraced(function* (
-  cache: Pick<FakeCache, "cacheUrl" | "dirUrl">,
+/** A node that trusts one signer, beside a cache. */
+const trusting = (
+  { cacheUrl, dirUrl }: Pick<FakeCache, "cacheUrl" | "dirUrl">,
   certificate: string,
-  options: Options = {},
-) {
-  const root = yield* scratchDirectory
-  const softwareRoot = `${root}/software`
-  fs.mkdirSync(softwareRoot)
-  if (isRoot) fs.chownSync(softwareRoot, stranger.uid, stranger.gid)
-  fs.mkdirSync(`${root}/instances/var/run/slapgrid`, { recursive: true })
-  const config = nodeConfig({
-    softwareRoot,
-    instanceRoot: `${root}/instances`,
-    softwareMinFreeSpace: options.minFreeSpace ?? 0,
-    networkCache: {
-      ...noNetworkCache,
-      download: { cacheUrl: cache.cacheUrl, dirUrl: cache.dirUrl.replace(/\/$/, "") },
-      trusted: [certificate],
-      ...options.config,
-    },
-  })
-  const { compiler = "x86_64-linux-gnu" } = options
-  const commands: Array<Command> = []
-  const run = (command: Command) => {
-    commands.push(command)
-    return "compiler" in options && options.compiler === undefined
-      ? Effect.fail(new CommandError({ command: "gcc", reason: "NotStarted", message: "no gcc" }))
-      : Effect.sync(() => void fs.writeSync(command.output, `${compiler}\n`))
-  }
-  const accounts = Accounts.of({
-    isRoot,
-    credentialsFor: () => Effect.undefined,
-    describe: () => Effect.die("nobody asks"),
-  })
-  const context = yield* Layer.build(
-    NetworkCache.layer.pipe(
-      Layer.provide(Layer.succeed(Spawner, Spawner.of({ run, spawn: () => Effect.die("nothing is spawned") }))),
-      Layer.provide(Layer.succeed(Accounts, accounts)),
-      Layer.provide(Layer.succeed(NodeConfig, config)),
-    ),
-  )
-  const told: Array<string> = []
-  const logger = Logger.make(({ logLevel, message }) => void told.push(`${logLevel} ${String(message)}`))
-  const fetch = Context.get(context, NetworkCache)
-    .fetch(release)
-    .pipe(Effect.provideService(References.MinimumLogLevel, "Info"), Effect.provide(Logger.layer([logger])))
-  return { softwareRoot, path: `${softwareRoot}/${folder}`, fetch, told, commands }
-})
+  options?: Options,
+) => makeNode({ download: { cacheUrl, dirUrl: dirUrl.replace(/\/$/, "") }, trusted: [certificate] }, options)
 
 /** A cache with an archive that fits, and a node that trusts its signer. */
 const makePair = Effect.fnUntraced(function* (options: Options = {}, bytes = archive()) {
   const cache = yield* makeCache()
   const signer = yield* makeSigner
-  const node = yield* makeNode(cache, signer.certificate, options)
+  const node = yield* trusting(cache, signer.certificate, options)
   const entry = { software_url: release, software_root: node.softwareRoot, multiarch: "x86_64-linux-gnu", os }
   const publish = (content: Buffer, changes: Readonly<Record<string, unknown>> = {}) =>
     cache.publish(folder, content, { ...entry, ...changes }, signer)
@@ -157,7 +95,7 @@ describe("a release in the cache", () => {
       const signer = yield* makeSigner
       const url = cache.url.replace("//", "//user:p%40ss@")
       const places = { cacheUrl: `${url}/shacache`, dirUrl: `${url}/shadir` }
-      const { fetch, told } = yield* makeNode(places, signer.certificate)
+      const { fetch, told } = yield* trusting(places, signer.certificate)
       const bytes = archive()
       cache.publish(folder, bytes, { multiarch: "x86_64-linux-gnu", os }, signer)
       cache.contents.clear()
@@ -180,12 +118,12 @@ describe("a release in the cache", () => {
       const cache = yield* makeCache({ ...tls, ...pair })
       const signer = yield* makeSigner
       cache.publish(folder, archive(), { multiarch: "x86_64-linux-gnu", os }, signer)
-      const unknown = yield* makeNode(cache, signer.certificate)
+      const unknown = yield* trusting(cache, signer.certificate)
       expect(yield* unknown.fetch).toBe("Missing")
       expect(unknown.told.join()).toContain("is built from source")
       const { certFile, keyFile } = authority.issue("node")
       const files = { caFile: authority.caFile, certFile, keyFile }
-      const node = yield* makeNode(cache, signer.certificate, { config: { shacache: files, shadir: files } })
+      const node = yield* trusting(cache, signer.certificate, { config: { shacache: files, shadir: files } })
       expect(yield* node.fetch).toBe("Installed")
       expect(cache.asked.map(({ client }) => client)).toStrictEqual([undefined, undefined])
     }),
@@ -208,7 +146,7 @@ describe("not looked for is a release", () => {
     ["when nobody is trusted", { trusted: [] }, "signature-certificate-list names nobody"],
   ])("%s", ([, config, why]) =>
     Effect.gen(function* () {
-      const { fetch, softwareRoot, told } = yield* makeNode(absent, "", { config })
+      const { fetch, softwareRoot, told } = yield* trusting(absent, "", { config })
       expect(yield* fetch).toBe("Missing")
       expectUntouched(softwareRoot)
       expect(told).toStrictEqual(why === undefined ? [] : [expect.stringContaining(why)])
@@ -217,7 +155,7 @@ describe("not looked for is a release", () => {
 
   it.effect("that is there, also in parts", () =>
     Effect.gen(function* () {
-      const { fetch, path } = yield* makeNode(absent, "")
+      const { fetch, path } = yield* trusting(absent, "")
       fs.mkdirSync(path)
       expect(yield* fetch).toBe("Missing")
       expect(fs.readdirSync(path)).toStrictEqual([])
@@ -332,7 +270,7 @@ describe("built from source is a release", () => {
       const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
       yield* Effect.callback<void>((resume) => void server.close(() => resume(Effect.void)))
       const { certificate } = yield* makeSigner
-      const { fetch, softwareRoot, told } = yield* makeNode({ cacheUrl: url, dirUrl: url }, certificate)
+      const { fetch, softwareRoot, told } = yield* trusting({ cacheUrl: url, dirUrl: url }, certificate)
       expect(yield* fetch).toBe("Missing")
       expectUntouched(softwareRoot)
       expect(told).toStrictEqual([expect.stringContaining("ECONNREFUSED")])
