@@ -2,6 +2,7 @@
 // Closing it stops every service in order; nothing is left behind.
 import * as Layer from "effect/Layer"
 import { NodeSupervisor } from "./actors/NodeSupervisor.ts"
+import { SinglePass } from "./actors/SinglePass.ts"
 import { PartitionActors } from "./actors/partition/PartitionActor.ts"
 import { SoftwareActors } from "./actors/software/SoftwareActor.ts"
 import { UsageActors } from "./actors/usage/UsageActor.ts"
@@ -43,8 +44,8 @@ export interface NodeOptions {
   readonly takeOver?: boolean
 }
 
-/** A node that follows whatever `MasterClient` it is given. */
-const layerWithMaster = (config: NodeConfigShape, { takeOver = false }: NodeOptions = {}) => {
+/** Puts what asks the master on top of what acts on this machine. */
+const onMachine = <A, E, R>(top: Layer.Layer<A, E, R>, config: NodeConfigShape, { takeOver = false }: NodeOptions) => {
   const machine = Layer.mergeAll(
     Spawner.layer,
     Accounts.layer({ rootCheck: config.rootCheck }),
@@ -56,10 +57,7 @@ const layerWithMaster = (config: NodeConfigShape, { takeOver = false }: NodeOpti
     Layer.provide([buildout, NetworkCache.layer]),
   )
   const actors = Layer.mergeAll(SoftwareActors.layer, PartitionActors.layer)
-  return NodeSupervisor.layer.pipe(
-    Layer.provideMerge(ControlServer.layer(agentDirectory(config.instanceRoot))),
-    Layer.provide([Passes.layer, Plans.layer]),
-    Layer.provideMerge(Layer.provide(MasterSync.layer, DesiredCache.layer)),
+  return top.pipe(
     Layer.provide([actors, ServiceCommands.layer, NodeMeter.layer]),
     Layer.provide(PartitionServices.layer),
     Layer.provideMerge(UsageActors.layer),
@@ -77,18 +75,41 @@ const layerWithMaster = (config: NodeConfigShape, { takeOver = false }: NodeOpti
   )
 }
 
-/** A node that follows the SLAP master of its configuration. */
-const layer = (config: NodeConfigShape, options?: NodeOptions) =>
-  layerWithMaster(config, options).pipe(
-    Layer.provide(
-      HttpMasterClient.layer({
-        masterUrl: config.masterUrl,
-        computerId: config.computerId,
-        certificates: config.certificates,
-        masterCaFile: config.masterCaFile,
-        version,
-      }),
+/** A node that follows whatever `MasterClient` it is given. */
+const layerWithMaster = (config: NodeConfigShape, options: NodeOptions = {}) =>
+  onMachine(
+    NodeSupervisor.layer.pipe(
+      Layer.provideMerge(ControlServer.layer(agentDirectory(config.instanceRoot))),
+      Layer.provide([Passes.layer, Plans.layer]),
+      Layer.provideMerge(Layer.provide(MasterSync.layer, DesiredCache.layer)),
     ),
+    config,
+    options,
   )
 
-export const Slapgrid = { layer, layerWithMaster }
+/** One pass, and no agent: it follows nothing, and its end leaves services as they are. */
+const layerSinglePass = (config: NodeConfigShape) =>
+  onMachine(
+    SinglePass.layer.pipe(
+      Layer.provide(NodeSupervisor.layerForPasses),
+      Layer.provide(Passes.layer),
+      Layer.provide(Layer.provide(MasterSync.layerOnDemand, DesiredCache.layer)),
+    ),
+    config,
+    {},
+  ).pipe(Layer.provide(httpMaster(config)))
+
+const httpMaster = (config: NodeConfigShape) =>
+  HttpMasterClient.layer({
+    masterUrl: config.masterUrl,
+    computerId: config.computerId,
+    certificates: config.certificates,
+    masterCaFile: config.masterCaFile,
+    version,
+  })
+
+/** A node that follows the SLAP master of its configuration. */
+const layer = (config: NodeConfigShape, options?: NodeOptions) =>
+  layerWithMaster(config, options).pipe(Layer.provide(httpMaster(config)))
+
+export const Slapgrid = { layer, layerWithMaster, layerSinglePass }

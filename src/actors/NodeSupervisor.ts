@@ -8,6 +8,7 @@ import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
+import { SoftwareBuild } from "../build/SoftwareBuild.ts"
 import { NodeConfig } from "../config/NodeConfig.ts"
 import { MasterSync } from "../desired/MasterSync.ts"
 import { Passes } from "../desired/Passes.ts"
@@ -17,7 +18,7 @@ import { Inheritances } from "../process/Inheritances.ts"
 import { Takeover } from "../process/takeover/Takeover.ts"
 import { StatusBoard } from "../report/StatusBoard.ts"
 import { PartitionActors } from "./partition/PartitionActor.ts"
-import { Registry, tellDefect } from "./Registry.ts"
+import { Registry, type RegistryParts, tellDefect } from "./Registry.ts"
 import { SoftwareActors } from "./software/SoftwareActor.ts"
 
 /** Milliseconds: no answer of the master takes nearly as long to be passed on, however many partitions it names. */
@@ -30,58 +31,88 @@ export class NodeSupervisor extends Context.Service<
     readonly isHealthy: Effect.Effect<boolean>
   }
 >()("slapgrid/actors/NodeSupervisor") {
+  /** Follows the master, and carries out orders of passes. */
   static readonly layer = Layer.effect(
     NodeSupervisor,
     Effect.gen(function* () {
-      const { syncNow, updates } = yield* MasterSync
-      const { orders } = yield* Passes
-      const parts = {
-        software: yield* SoftwareActors,
-        partitions: yield* PartitionActors,
-        board: yield* StatusBoard,
-        takeover: yield* Takeover,
-        askMaster: syncNow,
-        config: yield* NodeConfig,
-      }
-      const { kind, limits } = yield* Containment
-      yield* parts.board.setContainment(kind, limits)
-      const partitionScope = yield* parallelScope
-      const softwareScope = yield* parallelScope
-      const registry = new Registry({ ...parts, partitionScope, softwareScope })
-      // Last registered, first to run: nothing new comes, then services end while everything they report to is there.
-      yield* Effect.addFinalizer((exit) => Scope.close(partitionScope, exit))
-      yield* Effect.forEach((yield* Inheritances).partitions, registry.adopt)
-      // One at a time, whatever it is.
-      const turn = yield* Semaphore.make(1)
-      let busySince: number | undefined
-      const follow = <A>(queue: Queue.Dequeue<A>, what: (one: A) => Effect.Effect<void>) =>
-        Effect.gen(function* () {
-          const one = yield* Queue.take(queue)
-          yield* turn.withPermits(1)(
-            Effect.gen(function* () {
-              busySince = yield* Clock.currentTimeMillis
-              yield* Effect.catchDefect(what(one), tellDefect)
-              busySince = undefined
-            }),
-          )
-        }).pipe(Effect.forever, Effect.forkScoped)
-      const following = yield* follow(updates, registry.apply)
-      const waiting = yield* FiberSet.make<void>()
-      yield* follow(orders, (order) =>
-        Effect.flatMap(registry.carryOut(order), (outcomes) =>
-          // Whoever waits for an outcome must not keep the next answer of the master from being followed.
-          Effect.forEach(outcomes, (outcome) => FiberSet.run(waiting, outcome), { discard: true }),
-        ),
-      )
+      const { updates } = yield* MasterSync
+      const registry = yield* makeRegistry(undefined)
       yield* (yield* Plans).provide(registry.plan)
+      yield* Effect.forEach((yield* Inheritances).partitions, registry.adopt)
+      const supervision = yield* makeSupervision(registry)
+      const following = yield* supervision.follow(updates, registry.apply)
       const isHealthy = Effect.map(
         Clock.currentTimeMillis,
-        (now) => following.pollUnsafe() === undefined && (busySince === undefined || now - busySince < updateLimit),
+        (now) => following.pollUnsafe() === undefined && !supervision.isStuck(now),
       )
       return NodeSupervisor.of({ isHealthy })
     }),
   )
+
+  /** Follows nobody: touches only what an order of a pass names, and takes releases as they are on the disk. */
+  static readonly layerForPasses = Layer.effect(
+    NodeSupervisor,
+    Effect.gen(function* () {
+      const { isCompleted } = yield* SoftwareBuild
+      yield* makeSupervision(yield* makeRegistry(isCompleted))
+      return NodeSupervisor.of({ isHealthy: Effect.succeed(true) })
+    }),
+  )
 }
+
+const makeRegistry = Effect.fnUntraced(function* (isBuilt: RegistryParts["isBuilt"]) {
+  const board = yield* StatusBoard
+  const { kind, limits } = yield* Containment
+  yield* board.setContainment(kind, limits)
+  const partitionScope = yield* parallelScope
+  const softwareScope = yield* parallelScope
+  const registry = new Registry({
+    software: yield* SoftwareActors,
+    partitions: yield* PartitionActors,
+    takeover: yield* Takeover,
+    askMaster: (yield* MasterSync).syncNow,
+    config: yield* NodeConfig,
+    board,
+    isBuilt,
+    partitionScope,
+    softwareScope,
+  })
+  // Last registered, first to run: nothing new comes, then services end while everything they report to is there.
+  yield* Effect.addFinalizer((exit) => Scope.close(partitionScope, exit))
+  return registry
+})
+
+/** Gives the registry one thing to do at a time, whatever it is; orders of passes from the beginning. */
+const makeSupervision = Effect.fnUntraced(function* (registry: Registry) {
+  const { orders } = yield* Passes
+  const turn = yield* Semaphore.make(1)
+  let busySince: number | undefined
+
+  const follow = <A>(queue: Queue.Dequeue<A>, handle: (one: A) => Effect.Effect<void>) =>
+    Queue.take(queue).pipe(
+      Effect.flatMap((one) =>
+        turn.withPermits(1)(
+          Effect.gen(function* () {
+            busySince = yield* Clock.currentTimeMillis
+            yield* Effect.catchDefect(handle(one), tellDefect)
+            busySince = undefined
+          }),
+        ),
+      ),
+      Effect.forever,
+      Effect.forkScoped,
+    )
+
+  // Whoever waits for an outcome must not keep the next answer of the master from being followed.
+  const waiting = yield* FiberSet.make<void>()
+  yield* follow(orders, (order) =>
+    Effect.flatMap(registry.carryOut(order), (outcomes) =>
+      Effect.forEach(outcomes, (outcome) => FiberSet.run(waiting, outcome), { discard: true }),
+    ),
+  )
+  const isStuck = (now: number) => busySince !== undefined && now - busySince >= updateLimit
+  return { follow, isStuck }
+})
 
 /** Its members end side by side, so that the slowest alone decides how long a stop takes. */
 const parallelScope = Effect.acquireRelease(Scope.make("parallel"), (scope, exit) => Scope.close(scope, exit))

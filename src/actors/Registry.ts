@@ -3,6 +3,7 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
+import type { SoftwareBuild } from "../build/SoftwareBuild.ts"
 import type { NodeConfigShape } from "../config/NodeConfig.ts"
 import { difference, samePartition, sameSoftware } from "../desired/diff.ts"
 import type { Update } from "../desired/MasterSync.ts"
@@ -40,7 +41,7 @@ interface KnownPartition {
 /** A defect in one update must not end the following of the master. */
 export const tellDefect = (defect: unknown) => Effect.logError("an answer of the master could not be followed", defect)
 
-interface RegistryParts {
+export interface RegistryParts {
   readonly software: SoftwareActors["Service"]
   readonly partitions: PartitionActors["Service"]
   readonly board: StatusBoard["Service"]
@@ -48,6 +49,8 @@ interface RegistryParts {
   /** Has the master asked now. */
   readonly askMaster: Effect.Effect<void>
   readonly config: NodeConfigShape
+  /** For a node that builds nothing itself: whether a release was built before. */
+  readonly isBuilt: SoftwareBuild["Service"]["isCompleted"] | undefined
   readonly partitionScope: Scope.Closeable
   readonly softwareScope: Scope.Closeable
 }
@@ -62,6 +65,8 @@ export class Registry {
   #last: DesiredState | undefined
   #nudge = 0
   #standing: MasterStanding = "NotAsked"
+  /** Releases that are offered and that nobody has built yet, where this node does not build. */
+  #unbuilt: ReadonlySet<SoftwareUrl> = new Set()
 
   constructor(parts: RegistryParts) {
     this.#parts = parts
@@ -196,12 +201,14 @@ export class Registry {
     partitions,
     request,
     settle,
+    standing,
+    state,
   }: PassOrder): Effect.Effect<ReadonlyArray<Effect.Effect<void>>> => {
     const { isDebug, isForced, stops } = request
     const failed = (subject: PartitionId) => (problem: string) =>
       Effect.succeed(settle({ subject, result: "Failed", state: "unsupervised", problem }))
-    return Effect.forEach(partitions, (desired) =>
-      this.#orderPartition(desired, { id, isForced, stops, isDebug }).pipe(
+    const orders = Effect.forEach(partitions, (desired) =>
+      this.#orderPartition(desired, standing, { id, isForced, stops, isDebug }).pipe(
         Effect.map((actor) => Effect.flatMap(actor.outcome(id), (rest) => settle(partitionOutcome(desired.id, rest)))),
         Effect.catch(({ message }) => failed(desired.id)(message)),
         Effect.catchDefect((defect) =>
@@ -209,21 +216,38 @@ export class Registry {
         ),
       ),
     )
+    return Effect.andThen(this.#lookForBuilds(state.software), orders)
   }
 
-  readonly #orderPartition = (desired: DesiredPartition, order: PartitionOrder) =>
-    Effect.gen({ self: this }, function* () {
+  #orderPartition(desired: DesiredPartition, standing: MasterStanding, order: PartitionOrder) {
+    return Effect.gen({ self: this }, function* () {
       const known = this.#partitions.get(desired.id)
       const actor = known?.actor ?? (yield* this.#newPartition(desired.id))
-      const wish: PartitionWish = { ...this.#wishFor(desired), standing: "Answers", order }
+      const wish: PartitionWish = { ...this.#wishFor(desired), standing, order }
       this.#partitions.set(desired.id, { actor, wish, isGone: false })
       yield* actor.tell(wish)
       return actor
     })
+  }
+
+  #lookForBuilds(offered: ReadonlyArray<DesiredSoftware>): Effect.Effect<void> {
+    const { isBuilt } = this.#parts
+    if (isBuilt === undefined) return Effect.void
+    return Effect.filter(
+      offered.filter(({ requested }) => requested === "available"),
+      ({ url }) =>
+        Effect.orElseSucceed(
+          Effect.map(isBuilt(url), (isReady) => !isReady),
+          () => true,
+        ),
+    ).pipe(Effect.map((unbuilt) => void (this.#unbuilt = new Set(unbuilt.map(({ url }) => url)))))
+  }
 
   /** A release that the master does not offer is not waited for: the installation tells that it is missing. */
   #isSoftwareReady(partition: DesiredPartition): boolean {
-    const software = partition.software === undefined ? undefined : this.#software.get(partition.software)
+    if (partition.software === undefined) return true
+    if (this.#unbuilt.has(partition.software)) return false
+    const software = this.#software.get(partition.software)
     return software === undefined || software.desired.requested !== "available" || software.isReady
   }
 

@@ -175,6 +175,47 @@ const topCommand = Command.make(
     ),
 ).pipe(Command.withDescription("Show what partitions and their programs take of the machine"))
 
+const jsonEvents = Flag.Boolean("json").pipe(
+  Flag.withDescription("Print events as lines of JSON"),
+  Flag.withDefault(false),
+)
+
+const switchFlag = (name: string, description: string) =>
+  Flag.Boolean(name).pipe(Flag.withDescription(description), Flag.withDefault(false))
+
+/** What every pass over releases or partitions has. */
+const passFlags = {
+  ...configFlags,
+  json: jsonEvents,
+  force: switchFlag("force", "Work also on what is up to date").pipe(Flag.withAlias("all")),
+  buildoutDebug: switchFlag("buildout-debug", "Run buildout with -D"),
+}
+
+const instanceCommand = Command.make(
+  "instance",
+  {
+    ...passFlags,
+    onlyCp: Flag.String("only-cp").pipe(
+      Flag.withAlias("only"),
+      Flag.withDescription("Partitions, such as slappart0,slappart1; default: all"),
+      Flag.optional,
+    ),
+    forceStop: switchFlag("force-stop", "Process what should be started and then stop it, until its next processing"),
+  },
+  (values) =>
+    Effect.flatMap(
+      Effect.promise(() => import("./pass.ts")),
+      ({ instance }) => instance(values),
+    ),
+).pipe(Command.withDescription("Process partitions now, as the master wants them, and tell what became of each"))
+
+const syncCommand = Command.make("sync", { ...configFlags, json: jsonEvents }, (values) =>
+  Effect.flatMap(
+    Effect.promise(() => import("./pass.ts")),
+    ({ sync }) => sync(values),
+  ),
+).pipe(Command.withDescription("Have the running agent ask the master now, and try again what has failed"))
+
 const takeOverFlag = Flag.Boolean("take-over").pipe(
   Flag.withDescription("Replace the reference's supervisord, should it run: its programs stop as ours start"),
   Flag.withDefault(false),
@@ -195,6 +236,7 @@ export const slapgrid = Command.make("slapgrid", runFlags, (values) =>
     demoCommand,
     detachCommand,
     explainCommand,
+    instanceCommand,
     masterCommand,
     planCommand,
     restartCommand,
@@ -202,6 +244,7 @@ export const slapgrid = Command.make("slapgrid", runFlags, (values) =>
     startCommand,
     statusCommand,
     stopCommand,
+    syncCommand,
     tailCommand,
     topCommand,
   ]),

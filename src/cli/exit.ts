@@ -1,5 +1,7 @@
 // Exit statuses, and what a command prints before it ends with one. node-behaviour.md (Configuration).
+import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import type { NodeConfigShape } from "../config/NodeConfig.ts"
 
 export const exitStatus = { done: 0, failed: 1, notRoot: 5, alreadyRunning: 10 } as const
 
@@ -17,3 +19,13 @@ export const toFailure = (error: { readonly _tag: string; readonly message: stri
         status: error._tag === "AlreadyRunning" ? exitStatus.alreadyRunning : exitStatus.failed,
         message: error.message,
       })
+
+/** Before anything is touched. */
+export const checkRoot = (config: NodeConfigShape): Effect.Effect<void, CommandFailure> =>
+  config.rootCheck && process.geteuid?.() !== 0
+    ? new CommandFailure({
+        status: exitStatus.notRoot,
+        message:
+          "slapgrid has to be run as root; to run everything as an ordinary user, set root_check = false in [slapos]",
+      })
+    : Effect.void

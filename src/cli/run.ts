@@ -9,21 +9,12 @@ import { protectAgent } from "../process/protectAgent.ts"
 import { StatusBoard } from "../report/StatusBoard.ts"
 import { type NodeOptions, Slapgrid } from "../Slapgrid.ts"
 import { version } from "../version.ts"
-import { CommandFailure, exitStatus, toFailure } from "./exit.ts"
+import { checkRoot, type CommandFailure, toFailure } from "./exit.ts"
 import { loggingLayer, type LogFormat } from "./logging.ts"
 import { configFrom } from "./configuration.ts"
 import { keepHeapSmall } from "./heap.ts"
 import type { ConfigFlagValues } from "./options.ts"
 import { onSignal } from "./signals.ts"
-
-const checkRoot = (config: NodeConfigShape): Effect.Effect<void, CommandFailure> =>
-  config.rootCheck && process.geteuid?.() !== 0
-    ? new CommandFailure({
-        status: exitStatus.notRoot,
-        message:
-          "slapgrid has to be run as root; to run everything as an ordinary user, set root_check = false in [slapos]",
-      })
-    : Effect.void
 
 /** Milliseconds beyond `stop_timeout` in which everything that was killed is gone and reported. */
 const stopMargin = 60_000

@@ -1,11 +1,13 @@
 // Asks the running agent through its control socket.
 import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
 import { execa } from "execa"
 import * as fs from "node:fs"
 import { Agent } from "undici"
 import type { NodeStatus } from "../domain/NodeStatus.ts"
 import type { NodePlan } from "../domain/Plan.ts"
 import type { NodeUsage } from "../domain/NodeUsage.ts"
+import type { PassEvent, PassRequest } from "../domain/Pass.ts"
 import type { ServiceCommand, ServiceOutcome } from "../process/service/commands.ts"
 import { errnoOf } from "../files/FileError.ts"
 import { agentDirectory } from "../files/machine.ts"
@@ -33,49 +35,56 @@ interface Call {
   readonly patience?: number
 }
 
-const call = (instanceRoot: string, call: Call): Effect.Effect<unknown, ControlError> => {
-  const { body: sent, method, patience = defaultPatience, route } = call
+/** A connection to the agent on an instance root, for the life of the Scope. */
+const connect = (instanceRoot: string) => {
   const directory = agentDirectory(instanceRoot)
-  return Effect.tryPromise({
-    try: async (signal) => {
-      const fd = fs.openSync(directory, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY)
-      const agent = new Agent({ connect: { socketPath: `/proc/self/fd/${fd}/${socketName}` } })
-      try {
-        const content = sent === undefined ? null : JSON.stringify(sent)
-        const target = { origin: "http://slapgrid", path: route, method, body: content }
-        const limits = { signal, headersTimeout: patience, bodyTimeout: patience }
-        const { body, statusCode } = await agent.request({ ...target, ...limits })
-        const answer: unknown = await body.json()
-        if (statusCode === 400) return new Refusal(answer)
-        if (statusCode !== 200) throw new Error(`status ${statusCode}: ${JSON.stringify(answer)}`)
-        return answer
-      } finally {
-        await agent.close()
+  return Effect.acquireRelease(
+    Effect.try({
+      try: () => {
+        const fd = fs.openSync(directory, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY)
+        // A socket's path is bounded at 107 bytes; through the open directory it is always short.
+        return { fd, agent: new Agent({ connect: { socketPath: `/proc/self/fd/${fd}/${socketName}` } }) }
+      },
+      catch: (cause) => failure(socketPath(instanceRoot), cause),
+    }),
+    ({ agent, fd }) =>
+      Effect.promise(async () => {
+        await agent.destroy()
         fs.closeSync(fd)
-      }
-    },
-    catch: (cause) => failure(`${directory}/${socketName}`, cause),
-  }).pipe(
-    Effect.filterOrFail(
-      (answer) => !(answer instanceof Refusal),
-      (answer) => new ControlError({ path: `${directory}/${socketName}`, message: String(answer), isAbsent: false }),
-    ),
+      }),
   )
 }
 
-/** The agent understood, and did nothing. */
-class Refusal {
-  readonly #answer: unknown
+const socketPath = (instanceRoot: string): string => `${agentDirectory(instanceRoot)}/${socketName}`
 
-  constructor(answer: unknown) {
-    this.#answer = answer
+/** Sends a call; the answer's body is still to be read. */
+const send = Effect.fnUntraced(function* (instanceRoot: string, call: Call) {
+  const { body, method, patience = defaultPatience, route } = call
+  const { agent } = yield* connect(instanceRoot)
+  const content = body === undefined ? null : JSON.stringify(body)
+  const target = { origin: "http://slapgrid", path: route, method, body: content }
+  const limits = { headersTimeout: patience, bodyTimeout: patience }
+  const answer = yield* Effect.tryPromise({
+    try: (signal) => agent.request({ ...target, ...limits, signal }),
+    catch: (cause) => failure(socketPath(instanceRoot), cause),
+  })
+  if (answer.statusCode === 200) return answer.body
+  const path = socketPath(instanceRoot)
+  const text = yield* Effect.tryPromise({ try: () => answer.body.text(), catch: (cause) => failure(path, cause) })
+  // The agent understood, and did nothing.
+  if (answer.statusCode === 400) {
+    return yield* new ControlError({ path, message: (JSON.parse(text) as { error: string }).error, isAbsent: false })
   }
+  return yield* failure(path, new Error(`status ${answer.statusCode}: ${text}`))
+})
 
-  toString(): string {
-    const { error } = this.#answer as { readonly error: string }
-    return error
-  }
-}
+const call = (instanceRoot: string, call: Call): Effect.Effect<unknown, ControlError> =>
+  send(instanceRoot, call).pipe(
+    Effect.flatMap((body) =>
+      Effect.tryPromise({ try: () => body.json(), catch: (cause) => failure(socketPath(instanceRoot), cause) }),
+    ),
+    Effect.scoped,
+  )
 
 /** Ends the agent on this instance root and waits until it is gone; its services run on. */
 export const detach = (instanceRoot: string): Effect.Effect<void, ControlError> =>
@@ -127,3 +136,31 @@ export const commandServices = (
     call(instanceRoot, { method: "POST", route: "/services", body: command, patience: commandPatience }),
     (answer) => answer as ReadonlyArray<ServiceOutcome>,
   )
+
+/** Milliseconds: far more than between two signs of life. */
+const passPatience = 60_000
+
+/** Runs a pass in the agent; the last event is its end. To leave does not end it. */
+export const followPass = (instanceRoot: string, request: PassRequest): Stream.Stream<PassEvent, ControlError> => {
+  const path = socketPath(instanceRoot)
+  const lost = new ControlError({
+    path,
+    isAbsent: false,
+    message: "the agent ended before the pass did: what was under way is done again by its successor; see its log",
+  })
+  return send(instanceRoot, { method: "POST", route: "/passes", body: request, patience: passPatience }).pipe(
+    Effect.map((body) =>
+      Stream.fromAsyncIterable(body, (cause) =>
+        errnoOf(cause) === "UND_ERR_BODY_TIMEOUT" ? failure(path, cause) : lost,
+      ).pipe(
+        Stream.decodeText,
+        Stream.splitLines,
+        Stream.filter((line) => line !== ""),
+        Stream.map((line) => JSON.parse(line) as PassEvent),
+        Stream.concat(Stream.fail(lost)),
+        Stream.takeUntil(({ _tag }) => _tag === "Ended"),
+      ),
+    ),
+    Stream.unwrap,
+  )
+}

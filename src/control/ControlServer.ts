@@ -4,21 +4,28 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
+import type * as Stream from "effect/Stream"
 import * as fs from "node:fs"
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http"
-import { MasterSync } from "../desired/MasterSync.ts"
+import { Passes } from "../desired/Passes.ts"
 import { Plans } from "../desired/Plans.ts"
+import { PassRequest } from "../domain/Pass.ts"
 import { Departure } from "../process/Departure.ts"
 import { CommandRefused, ServiceCommands } from "../process/ServiceCommands.ts"
 import { NodeMeter } from "../process/usage/NodeMeter.ts"
 import { ServiceCommand } from "../process/service/commands.ts"
 import { StatusBoard } from "../report/StatusBoard.ts"
+import { sendEvents } from "./eventStream.ts"
 import { ControlError, socketName } from "./protocol.ts"
 
-interface Answer {
-  readonly status: number
-  readonly body: unknown
-}
+type Answer =
+  | { readonly status: number; readonly body: unknown }
+  /** One that goes on. */
+  | { readonly events: Stream.Stream<unknown> }
+
+/** An answer that is given at once. */
+const whole = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<Answer, E> =>
+  Effect.map(effect, (body) => ({ status: 200, body }))
 
 export class ControlServer extends Context.Service<ControlServer, { readonly path: string }>()(
   "slapgrid/control/ControlServer",
@@ -29,26 +36,34 @@ export class ControlServer extends Context.Service<ControlServer, { readonly pat
       ControlServer,
       Effect.gen(function* () {
         const board = yield* StatusBoard
-        const sync = yield* MasterSync
+        const { begin } = yield* Passes
         const { leave } = yield* Departure
         const run = Effect.runPromiseWith(yield* Effect.context())
         const commands = yield* ServiceCommands
         const meter = yield* NodeMeter
         const plans = yield* Plans
-        const routes: Readonly<Record<string, (body: string) => Effect.Effect<unknown, CommandRefused>>> = {
-          "GET /status": () => board.get,
-          "GET /plan": () => plans.get,
-          "GET /usage": () => Effect.flatMap(board.get, ({ software }) => meter.read(software.map(({ url }) => url))),
+        const routes: Readonly<Record<string, (body: string) => Effect.Effect<Answer, CommandRefused>>> = {
+          "GET /status": () => whole(board.get),
+          "GET /plan": () => whole(plans.get),
+          "GET /usage": () =>
+            whole(Effect.flatMap(board.get, ({ software }) => meter.read(software.map(({ url }) => url)))),
           // Answered first: the socket is gone when the node is.
-          "POST /detach": () => Effect.as(Effect.forkDetach(Effect.delay(leave, "50 millis")), {}),
-          "POST /sync": () => Effect.as(sync.syncNow, {}),
-          "POST /services": (body) => Effect.flatMap(parseCommand(body), commands.run),
+          "POST /detach": () => whole(Effect.as(Effect.forkDetach(Effect.delay(leave, "50 millis")), {})),
+          "POST /passes": (body) =>
+            parse(
+              PassRequest,
+              "pass",
+            )(body).pipe(
+              Effect.flatMap(begin),
+              Effect.map((events) => ({ events })),
+            ),
+          "POST /services": (body) => whole(Effect.flatMap(parse(ServiceCommand, "command")(body), commands.run)),
         }
         const answer = (request: IncomingMessage, body: string): Effect.Effect<Answer> => {
           const route = routes[`${request.method ?? ""} ${request.url ?? ""}`]
           return route === undefined
             ? Effect.succeed({ status: 404, body: { error: `no such call: ${request.method} ${request.url}` } })
-            : Effect.map(route(body), (body): Answer => ({ status: 200, body })).pipe(
+            : route(body).pipe(
                 Effect.catch(({ message }) => Effect.succeed<Answer>({ status: 400, body: { error: message } })),
                 // A rejected promise that nobody looks at would end the agent.
                 Effect.catchCause((cause) =>
@@ -59,13 +74,16 @@ export class ControlServer extends Context.Service<ControlServer, { readonly pat
                 ),
               )
         }
+        const serve = (request: IncomingMessage, response: ServerResponse) =>
+          Effect.flatMap(
+            Effect.promise(() => readBody(request)),
+            (body) =>
+              Effect.flatMap(answer(request, body), (it) =>
+                "events" in it ? sendEvents(response, it.events) : Effect.sync(() => send(response, it)),
+              ),
+          )
         yield* listen(directory, (request, response) => {
-          void readBody(request)
-            .then((body) => run(answer(request, body)))
-            .then(
-              (it) => send(response, it),
-              () => response.destroy(),
-            )
+          run(serve(request, response)).catch(() => response.destroy())
         })
         yield* removedAtEnd(`${directory}/${socketName}`)
         return { path: `${directory}/${socketName}` }
@@ -73,10 +91,12 @@ export class ControlServer extends Context.Service<ControlServer, { readonly pat
     )
 }
 
-const parseCommand = (body: string): Effect.Effect<ServiceCommand, CommandRefused> =>
-  Schema.decodeEffect(Schema.fromJsonString(ServiceCommand))(body).pipe(
-    Effect.mapError((error) => new CommandRefused({ message: `this is no command: ${error.message}` })),
-  )
+const parse =
+  <A>(schema: Schema.Decoder<A>, what: string) =>
+  (body: string): Effect.Effect<A, CommandRefused> =>
+    Schema.decodeEffect(Schema.fromJsonString(schema))(body).pipe(
+      Effect.mapError((error) => new CommandRefused({ message: `this is no ${what}: ${error.message}` })),
+    )
 
 /** More names than any node has programs take less. */
 const maxBody = 1024 * 1024
@@ -93,7 +113,7 @@ const readBody = async (request: IncomingMessage): Promise<string> => {
   return Buffer.concat(parts).toString("utf8")
 }
 
-const send = (response: ServerResponse, { body, status }: Answer): void => {
+const send = (response: ServerResponse, { body, status }: Extract<Answer, { readonly status: number }>): void => {
   response.writeHead(status, { "content-type": "application/json" })
   response.end(JSON.stringify(body))
 }

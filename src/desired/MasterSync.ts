@@ -39,6 +39,8 @@ export class MasterSync extends Context.Service<
     readonly syncNow: Effect.Effect<void>
     /** Asks the master now, and waits for the answer; nobody else is disturbed. */
     readonly ask: Effect.Effect<DesiredState, MasterError>
+    /** What is to be followed while the master does not answer a node that follows nobody by itself. */
+    readonly remembered: DesiredState | undefined
   }
 >()("slapgrid/desired/MasterSync") {
   static readonly layer = Layer.effect(
@@ -130,7 +132,22 @@ export class MasterSync extends Context.Service<
         askers.push(asker)
         return Effect.andThen(wake, Deferred.await(asker))
       })
-      return MasterSync.of({ updates, syncNow, ask })
+      return MasterSync.of({ updates, syncNow, ask, remembered: undefined })
+    }),
+  )
+
+  /** Asks only when told to. */
+  static readonly layerOnDemand = Layer.effect(
+    MasterSync,
+    Effect.gen(function* () {
+      const client = yield* MasterClient
+      const cache = yield* DesiredCache
+      const updates = yield* Queue.sliding<Update>(1)
+      const ask = client.desiredState.pipe(
+        Effect.catchDefect(fromDefect("desiredState")),
+        Effect.tap((state) => cache.keep(state)),
+      )
+      return MasterSync.of({ updates, syncNow: Effect.void, ask, remembered: cache.last })
     }),
   )
 }

@@ -9,7 +9,7 @@ import * as Queue from "effect/Queue"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import type { DesiredState } from "../domain/DesiredState.ts"
-import type { NodeStatus } from "../domain/NodeStatus.ts"
+import type { MasterStanding, NodeStatus } from "../domain/NodeStatus.ts"
 import {
   passEnd,
   type PassEvent,
@@ -19,19 +19,22 @@ import {
   passStatus,
   type Selection,
   selectSubjects,
+  type WorkRequest,
 } from "../domain/Pass.ts"
 import type { MasterError } from "../master/MasterError.ts"
 import { StatusBoard } from "../report/StatusBoard.ts"
-import { MasterSync } from "./MasterSync.ts"
+import { MasterSync, standingOf } from "./MasterSync.ts"
 import { PassLog } from "./PassLog.ts"
 
 /** What the supervisor has to do for a pass. */
 export interface PassOrder extends Selection {
   /** Grows with each pass. */
   readonly id: number
-  readonly request: PassRequest
+  readonly request: WorkRequest
   /** The master's answer that the pass is about. */
   readonly state: DesiredState
+  /** Whether that is its word of now. */
+  readonly standing: MasterStanding
   /** Called once for each release and partition, when its actor has nothing more to do. */
   readonly settle: (outcome: PassOutcome) => Effect.Effect<void>
 }
@@ -48,43 +51,73 @@ export class Passes extends Context.Service<
   static readonly layer = Layer.effect(
     Passes,
     Effect.gen(function* () {
-      const { ask } = yield* MasterSync
+      const { ask, remembered, syncNow } = yield* MasterSync
       const board = yield* StatusBoard
       const fork = yield* FiberSet.makeRuntime<never, void, never>()
       const orders = yield* Queue.unbounded<PassOrder>()
       const underWay = new Set<string>()
       let passes = 0
 
-      const conduct = Effect.fnUntraced(function* (request: PassRequest, log: PassLog) {
-        const state = yield* Effect.retry(ask, whileCold)
+      const order = Effect.fnUntraced(function* (
+        request: WorkRequest,
+        state: DesiredState,
+        standing: MasterStanding,
+        log: PassLog,
+      ) {
         const selection = selectSubjects(request, state)
         if (selection.problems.length > 0) return yield* refuse(log, selection.problems.join("\n"))
         const progress = new Progress(log, selection)
         yield* log.put({ _tag: "Began", subjects: progress.subjects })
         yield* Effect.forkScoped(Stream.runForEach(board.changes, progress.look))
-        yield* Queue.offer(orders, { ...selection, id: ++passes, request, state, settle: progress.settle })
-        yield* log.put(passEnd([...(yield* progress.outcomes), ...unusable(request, state)]))
+        yield* Queue.offer(orders, { ...selection, id: ++passes, request, state, standing, settle: progress.settle })
+        return [...(yield* progress.outcomes), ...unusable(request, state)]
       }, Effect.scoped)
+
+      const conduct = (request: WorkRequest, log: PassLog) =>
+        Effect.matchEffect(Effect.retry(ask, whileCold), {
+          onSuccess: (state) =>
+            Effect.flatMap(order(request, state, "Answers", log), (outcomes) =>
+              outcomes === undefined ? Effect.void : log.put(passEnd(outcomes)),
+            ),
+          // What should run does, as far as anybody knows.
+          onFailure: (error) =>
+            isMasterAway(error) && remembered !== undefined
+              ? Effect.flatMap(order(request, remembered, standingOf(error), log), (outcomes) =>
+                  outcomes === undefined ? Effect.void : log.put(unanswered(error)),
+                )
+              : log.put(unanswered(error)),
+        })
+
+      const run = (what: string, work: Effect.Effect<void, MasterError>, log: PassLog) =>
+        work.pipe(
+          Effect.catch((error) => log.put(unanswered(error))),
+          Effect.catchDefect((defect) =>
+            Effect.andThen(
+              Effect.logError(`the ${what} failed`, defect),
+              log.put(failed("the agent failed to carry it out: see its log")),
+            ),
+          ),
+          Effect.annotateLogs({ actor: what }),
+          fork,
+        )
 
       const begin = (request: PassRequest) =>
         Effect.suspend(() => {
           const log = new PassLog()
+          if (request._tag === "Sync") {
+            // Nothing between the two: it is one question.
+            const sync = Effect.andThen(syncNow, ask)
+            run("sync", Effect.andThen(sync, log.put(passEnd([]))), log)
+            return Effect.succeed(log.events)
+          }
           const kind = passKind(request)
           if (underWay.has(kind)) return Effect.as(log.put(alreadyUnderWay(kind)), log.events)
           underWay.add(kind)
-          fork(
-            conduct(request, log).pipe(
-              Effect.catch((error) => log.put(unanswered(error))),
-              Effect.catchDefect((defect) =>
-                Effect.andThen(
-                  Effect.logError(`the ${kind} pass failed`, defect),
-                  log.put(failed("the agent failed to carry it out: see its log")),
-                ),
-              ),
-              Effect.ensuring(Effect.sync(() => underWay.delete(kind))),
-              Effect.annotateLogs({ actor: `${kind} pass` }),
-            ),
+          const work = Effect.ensuring(
+            conduct(request, log),
+            Effect.sync(() => underWay.delete(kind)),
           )
+          run(`${kind} pass`, work, log)
           return Effect.succeed(log.events)
         })
       return Passes.of({ orders, begin })
@@ -101,7 +134,7 @@ const whileCold = {
 
 const failed = (message: string): PassEvent => ({ _tag: "Ended", status: passStatus.failed, message })
 
-const refuse = (log: PassLog, problem: string) => log.put(failed(`nothing is done: ${problem}`))
+const refuse = (log: PassLog, problem: string) => Effect.asVoid(log.put(failed(`nothing is done: ${problem}`)))
 
 const alreadyUnderWay = (kind: string): PassEvent => ({
   _tag: "Ended",
@@ -109,17 +142,25 @@ const alreadyUnderWay = (kind: string): PassEvent => ({
   message: `another ${kind} pass is under way: wait for its end`,
 })
 
+/** Whether there is no word of the master, for whatever reason; anything else is nobody's weather. */
+const isMasterAway = ({ reason }: MasterError): boolean =>
+  ["Unreachable", "Unavailable", "NotReady", "Unauthorised"].includes(reason)
+
 /** No answer to work from. What runs goes on in any case. */
-const unanswered = ({ message, reason }: MasterError): PassEvent => {
-  const isAway = reason === "Unreachable" || reason === "Unavailable" || reason === "NotReady"
+const unanswered = (error: MasterError): PassEvent => {
+  const isAway = isMasterAway(error)
   const words =
-    reason === "Unauthorised" ? "the master refuses this computer" : isAway ? "the master is away" : "no usable answer"
-  const status = isAway || reason === "Unauthorised" ? passStatus.masterAway : passStatus.failed
-  return { _tag: "Ended", status, message: `${words}, nothing is processed and what runs goes on: ${message}` }
+    error.reason === "Unauthorised"
+      ? "the master refuses this computer"
+      : isAway
+        ? "the master is away"
+        : "no usable answer"
+  const status = isAway ? passStatus.masterAway : passStatus.failed
+  return { _tag: "Ended", status, message: `${words}, nothing is processed and what runs goes on: ${error.message}` }
 }
 
 /** Records that nobody can work on count as failed where all were meant. */
-const unusable = (request: PassRequest, state: DesiredState): ReadonlyArray<PassOutcome> =>
+const unusable = (request: WorkRequest, state: DesiredState): ReadonlyArray<PassOutcome> =>
   request.only.length > 0
     ? []
     : state.rejected.map(({ reason, subject }) => ({ subject, result: "Failed", state: "unusable", problem: reason }))

@@ -4,7 +4,8 @@ import * as Schema from "effect/Schema"
 import type { DesiredPartition, DesiredState } from "./DesiredState.ts"
 import type { PartitionActualState } from "./NodeStatus.ts"
 
-export const PassRequest = Schema.TaggedStruct("Instance", {
+/** Partitions as the master wants them. */
+const InstanceRequest = Schema.TaggedStruct("Instance", {
   /** Partition ids; empty: all. */
   only: Schema.Array(Schema.String),
   /** What is up to date is processed again. */
@@ -13,7 +14,14 @@ export const PassRequest = Schema.TaggedStruct("Instance", {
   stops: Schema.Boolean,
   isDebug: Schema.Boolean,
 })
+
+/** Asks the master now and has what failed tried again, without waiting for what becomes of it. */
+const SyncRequest = Schema.TaggedStruct("Sync", {})
+
+export const PassRequest = Schema.Union([InstanceRequest, SyncRequest])
 export type PassRequest = typeof PassRequest.Type
+/** Those that are about something. */
+export type WorkRequest = typeof InstanceRequest.Type
 
 export const passStatus = { done: 0, failed: 1, promisesFailed: 2, masterAway: 3, alreadyRunning: 10 } as const
 export type PassStatus = (typeof passStatus)[keyof typeof passStatus]
@@ -42,7 +50,7 @@ export type PassEvent =
   | { readonly _tag: "Ended"; readonly status: PassStatus; readonly message: string | undefined }
 
 /** Two passes of one kind are not run at once. Promises are instances' (the reference has one pid file for both). */
-export const passKind = (request: PassRequest): string => request._tag.toLowerCase()
+export const passKind = (request: WorkRequest): string => request._tag.toLowerCase()
 
 export interface Selection {
   readonly partitions: ReadonlyArray<DesiredPartition>
@@ -67,7 +75,7 @@ const select = <A>(
 }
 
 /** What of the master's wishes a pass is about. */
-export const selectSubjects = (request: PassRequest, state: DesiredState): Selection => {
+export const selectSubjects = (request: WorkRequest, state: DesiredState): Selection => {
   const { problems, selected } = select(state.partitions, request.only, ({ id }) => [id], "partition")
   return { partitions: selected, problems }
 }

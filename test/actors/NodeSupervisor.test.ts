@@ -129,7 +129,10 @@ const supervised = Effect.gen(function* () {
           Layer.succeed(Takeover, takeover),
           Layer.succeed(Inheritances, Inheritances.of({ partitions: [], take: () => [], remember: () => Effect.void })),
           Layer.succeed(PartitionActors, partitionActors),
-          Layer.succeed(MasterSync, MasterSync.of({ updates, syncNow: Effect.void, ask: Effect.never })),
+          Layer.succeed(
+            MasterSync,
+            MasterSync.of({ updates, syncNow: Effect.void, ask: Effect.never, remembered: undefined }),
+          ),
           Layer.succeed(Passes, Passes.of({ orders, begin: () => Effect.never })),
           Layer.succeed(
             Plans,
@@ -158,6 +161,7 @@ const supervised = Effect.gen(function* () {
       id,
       request,
       state: desiredState({ partitions }),
+      standing: "Answers",
       partitions,
       problems: [],
       settle: (outcome) => Effect.sync(() => void settled.push(outcome)),

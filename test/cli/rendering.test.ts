@@ -6,6 +6,7 @@ import { expect } from "vitest"
 import { CommandFailure, exitStatus, toFailure } from "../../src/cli/exit.ts"
 import { formatJson, formatText, loggingTo, type LogEvent } from "../../src/cli/logging.ts"
 import { normalizeFlags } from "../../src/cli/options.ts"
+import { namesIn, renderEvent } from "../../src/cli/pass.ts"
 import { age, renderLimits, renderReports, renderStatus } from "../../src/cli/status.ts"
 import { renderUsage, screenful } from "../../src/cli/top.ts"
 import { table } from "../../src/cli/table.ts"
@@ -318,4 +319,37 @@ describe("renderUsage", () => {
   it("a terminal gets what it has room for", () => {
     expect(screenful("12345\n123\n1\n2", { columns: 4, rows: 3 })).toBe("\u001b[H\u001b[2J1234\n123\n")
   })
+})
+
+describe("a pass's events", () => {
+  const done = { _tag: "Settled", subject: "slappart0", result: "Done", state: "started", problem: undefined } as const
+  it.each([
+    [{ _tag: "Began", subjects: [] }, "the master names nothing to work on\n"],
+    [{ _tag: "Began", subjects: ["a", "b"] }, "working on a, b\n"],
+    [{ _tag: "Began", subjects: ["a", "b", "c", "d", "e", "f", "g"] }, "working on a, b, c, d, e and 2 more\n"],
+    [{ _tag: "Progress", subject: "slappart0", state: "installing" }, "slappart0: installing\n"],
+    [done, "slappart0: started\n"],
+    [
+      { ...done, result: "Failed", state: "failed", problem: "no\u001b[2J such\nrecipe\n" },
+      "slappart0: failed: no\\x1b[2J such\n    recipe\n",
+    ],
+    [{ _tag: "Ended", status: 1, message: "1 of 2 failed" }, ""],
+  ] as const)("%j", (event, text) => {
+    expect(renderEvent(event)).toBe(text)
+  })
+})
+
+describe("names on the command line", () => {
+  it.effect("are separated by commas, with or without blanks; none are a mistake", () =>
+    Effect.gen(function* () {
+      expect(yield* namesIn("--only-cp", undefined)).toStrictEqual([])
+      expect(yield* namesIn("--only-cp", "a, b,,c ")).toStrictEqual(["a", "b", "c"])
+      for (const none of ["", ",", " , "]) {
+        expect(yield* Effect.flip(namesIn("--only-cp", none))).toMatchObject({
+          status: 1,
+          message: "--only-cp names nothing: leave it out to mean all",
+        })
+      }
+    }),
+  )
 })

@@ -1,25 +1,31 @@
 // Both ends of the control socket, over a real one.
 import { describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/testing/TestClock"
 import * as fs from "node:fs"
 import { createServer } from "node:net"
 import { once } from "node:events"
 import { expect } from "vitest"
 import { Agent, request } from "undici"
 import { NodeConfig } from "../../src/config/NodeConfig.ts"
-import { commandServices, getPlan, getStatus, getUsage } from "../../src/control/ControlClient.ts"
+import { commandServices, followPass, getPlan, getStatus, getUsage } from "../../src/control/ControlClient.ts"
 import { ControlServer } from "../../src/control/ControlServer.ts"
+import { Passes, type PassOrder } from "../../src/desired/Passes.ts"
 import { Plans } from "../../src/desired/Plans.ts"
 import type { NodePlan } from "../../src/domain/Plan.ts"
-import { MasterSync, type Update } from "../../src/desired/MasterSync.ts"
 import type { NodeUsage } from "../../src/domain/NodeUsage.ts"
 import { CommandRefused, ServiceCommands } from "../../src/process/ServiceCommands.ts"
 import { Departure } from "../../src/process/Departure.ts"
 import { NodeMeter } from "../../src/process/usage/NodeMeter.ts"
 import { StatusBoard } from "../../src/report/StatusBoard.ts"
-import { Inbox } from "../support/Calls.ts"
+import type { PassEvent, PassRequest } from "../../src/domain/Pass.ts"
+import { Inbox, settle } from "../support/Calls.ts"
 import { nodeConfig, slappart0 } from "../support/facts.ts"
 import { openBelow, scratchDirectory } from "../support/scratch.ts"
 
@@ -50,14 +56,16 @@ const plan: NodePlan = {
 
 const meter = NodeMeter.of({ read: () => Effect.succeed(usage) })
 
-const layer = (root: string, syncNow: Effect.Effect<void> = Effect.void) =>
+/** What a pass tells. */
+type Begin = Passes["Service"]["begin"]
+
+const layer = (root: string, begin: Begin = () => Effect.never) =>
   Layer.unwrap(
     Effect.gen(function* () {
-      const updates = yield* Queue.sliding<Update>(1)
-      const sync = MasterSync.of({ updates, syncNow, ask: Effect.never })
+      const orders = yield* Queue.unbounded<PassOrder>()
       return ControlServer.layer(`${root}/var/run/slapgrid`).pipe(
         Layer.provideMerge(StatusBoard.layer),
-        Layer.provide(Layer.succeed(MasterSync, sync)),
+        Layer.provide(Layer.succeed(Passes, Passes.of({ orders, begin }))),
         Layer.provide(Layer.succeed(Plans, Plans.of({ get: Effect.succeed(plan), provide: () => Effect.void }))),
         Layer.provide([Departure.layer, Layer.succeed(ServiceCommands, commands), Layer.succeed(NodeMeter, meter)]),
         Layer.provide(Layer.succeed(NodeConfig, nodeConfig({ instanceRoot: root }))),
@@ -72,6 +80,17 @@ const rootOf = (name: string) =>
     return root
   })
 
+const instancePass: PassRequest = { _tag: "Instance", only: [], isForced: true, stops: false, isDebug: false }
+
+const connection = (root: string) =>
+  Effect.acquireRelease(
+    Effect.sync(() => new Agent({ connect: { socketPath: `${root}/var/run/slapgrid/control.sock` } })),
+    (agent) => Effect.promise(() => agent.destroy()),
+  )
+
+const post = (dispatcher: Agent, pass: PassRequest) =>
+  request("http://x/passes", { method: "POST", dispatcher, body: JSON.stringify(pass) })
+
 const call = (root: string, method: "GET" | "POST" | "DELETE", route: string, sent: string | null = null) =>
   Effect.promise(async () => {
     const agent = new Agent({ connect: { socketPath: `${root}/var/run/slapgrid/control.sock` } })
@@ -82,16 +101,10 @@ const call = (root: string, method: "GET" | "POST" | "DELETE", route: string, se
   })
 
 describe("calls", () => {
-  it.effect("status, sync, and nothing else", () =>
+  it.effect("status, usage, and nothing else", () =>
     Effect.gen(function* () {
       const root = yield* rootOf("i")
-      const syncs = new Inbox<void>()
-      yield* Layer.build(
-        layer(
-          root,
-          Effect.sync(() => syncs.push(undefined)),
-        ),
-      )
+      yield* Layer.build(layer(root))
       expect(yield* call(root, "GET", "/status")).toMatchObject({
         status: 200,
         type: "application/json",
@@ -99,11 +112,9 @@ describe("calls", () => {
       })
       expect(yield* getUsage(root)).toStrictEqual(usage)
       expect(yield* getPlan(root)).toStrictEqual(plan)
-      expect(yield* call(root, "POST", "/sync")).toMatchObject({ status: 200, body: {} })
-      yield* syncs.take
       for (const [method, route] of [
         ["GET", "/"],
-        ["GET", "/sync"],
+        ["GET", "/passes"],
         ["POST", "/status"],
         ["DELETE", "/status"],
         ["GET", "/status?x"],
@@ -121,8 +132,8 @@ describe("calls", () => {
   it.effect("one that fails ends neither the agent nor the next one", () =>
     Effect.gen(function* () {
       const root = yield* rootOf("i")
-      yield* Layer.build(layer(root, Effect.die(new Error("broken"))))
-      expect(yield* call(root, "POST", "/sync")).toMatchObject({ status: 500 })
+      yield* Layer.build(layer(root, () => Effect.die(new Error("broken"))))
+      expect(yield* call(root, "POST", "/passes", JSON.stringify(instancePass))).toMatchObject({ status: 500 })
       expect(yield* call(root, "GET", "/status")).toMatchObject({ status: 200 })
     }),
   )
@@ -176,6 +187,117 @@ describe("calls", () => {
     }),
   )
 })
+
+describe("a pass", () => {
+  const began: PassEvent = { _tag: "Began", subjects: ["slappart0"] }
+  const progress = (count: number): PassEvent => ({ _tag: "Progress", subject: "slappart0", state: `${count}` })
+  const ended: PassEvent = { _tag: "Ended", status: 0, message: undefined }
+  const follow = (root: string) => Stream.runCollect(followPass(root, instancePass))
+
+  it.effect("is told event by event as it goes on, until its end", () =>
+    Effect.gen(function* () {
+      const root = yield* rootOf("i")
+      const events = yield* Queue.unbounded<PassEvent>()
+      const asked: Array<PassRequest> = []
+      yield* Layer.build(
+        layer(root, (request) => {
+          asked.push(request)
+          return Effect.succeed(Stream.takeUntil(Stream.fromQueue(events), ({ _tag }) => _tag === "Ended"))
+        }),
+      )
+      const seen = new Inbox<PassEvent>()
+      const following = yield* Effect.forkScoped(
+        Stream.runForEach(followPass(root, instancePass), (event) => Effect.sync(() => seen.push(event))),
+      )
+      for (const event of [began, progress(1), ended]) {
+        yield* Queue.offer(events, event)
+        expect(yield* seen.take).toStrictEqual(JSON.parse(JSON.stringify(event)))
+      }
+      yield* Fiber.join(following)
+      expect([asked, openBelow(root)]).toStrictEqual([[instancePass], []])
+    }),
+  )
+
+  it.effect("that is none is refused in words", () =>
+    Effect.gen(function* () {
+      const root = yield* rootOf("i")
+      yield* Layer.build(layer(root))
+      for (const body of ["", "{", '{"_tag":"Dinner"}', '{"_tag":"Instance","only":"slappart0"}']) {
+        const answer = yield* call(root, "POST", "/passes", body)
+        expect(answer).toMatchObject({ status: 400, body: { error: expect.stringContaining("this is no pass") } })
+      }
+    }),
+  )
+
+  it.effect("gives signs of life while nothing happens", () =>
+    Effect.gen(function* () {
+      const root = yield* rootOf("i")
+      yield* Layer.build(layer(root, () => Effect.succeed(Stream.never)))
+      const agent = yield* connection(root)
+      const { body } = yield* Effect.promise(() => post(agent, instancePass))
+      const text = yield* Effect.forkScoped(
+        Effect.promise(async () => String((await body[Symbol.asyncIterator]().next()).value)),
+      )
+      yield* TestClock.adjust("5 seconds")
+      expect((yield* Fiber.join(text)).trim()).toBe("")
+    }),
+  )
+
+  it.effect("whose agent ends is told so", () =>
+    Effect.gen(function* () {
+      const root = yield* rootOf("i")
+      const scope = yield* Scope.make()
+      yield* Scope.provide(
+        Layer.build(layer(root, () => Effect.succeed(Stream.concat(Stream.make(began), Stream.never)))),
+        scope,
+      )
+      const seen = new Inbox<PassEvent>()
+      const following = yield* Effect.forkScoped(
+        Stream.runForEach(followPass(root, instancePass), (event) => Effect.sync(() => seen.push(event))),
+      )
+      yield* seen.take
+      yield* Scope.close(scope, Exit.void)
+      const error = yield* Effect.flip(Fiber.join(following))
+      expect(error.message).toContain("the agent ended before the pass did")
+      expect((yield* Effect.flip(follow(root))).isAbsent).toBe(true)
+    }),
+  )
+
+  it.effect("is not held up by a reader that stops reading, who is given up; the agent answers others", () =>
+    Effect.gen(function* () {
+      const root = yield* rootOf("i")
+      let told = 0
+      let isOver = false
+      const endless = Stream.fromEffectRepeat(
+        Effect.andThen(
+          Effect.yieldNow,
+          Effect.sync(() => progress(told++)),
+        ),
+      ).pipe(Stream.ensuring(Effect.sync(() => void (isOver = true))))
+      yield* Layer.build(layer(root, () => Effect.succeed(endless)))
+      const agent = yield* connection(root)
+      // Its body is never read.
+      yield* Effect.promise(() => post(agent, instancePass))
+      yield* steady(() => told)
+      const before = told
+      expect((yield* call(root, "GET", "/status")).status).toBe(200)
+      expect([told - before, isOver]).toStrictEqual([0, false])
+      yield* TestClock.adjust("1 minute")
+      yield* settle
+      expect(isOver).toBe(true)
+    }),
+  )
+})
+
+/** Waits until a count no longer grows, for many turns of the event loop. */
+const steady = (count: () => number) =>
+  Effect.promise(async () => {
+    for (let same = 0; same < 2000;) {
+      const before = count()
+      await new Promise((resolve) => setImmediate(resolve))
+      same = count() === before ? same + 1 : 0
+    }
+  })
 
 describe("the client", () => {
   it.effect("reads the status, also where the path is longer than a socket's may be", () =>

@@ -13,13 +13,13 @@ import { MasterSync, type Update } from "../../src/desired/MasterSync.ts"
 import { Passes } from "../../src/desired/Passes.ts"
 import type { DesiredState } from "../../src/domain/DesiredState.ts"
 import type { PartitionActualState } from "../../src/domain/NodeStatus.ts"
-import type { PassEvent, PassRequest } from "../../src/domain/Pass.ts"
+import type { PassEvent, PassRequest, WorkRequest } from "../../src/domain/Pass.ts"
 import { MasterError, type MasterErrorReason } from "../../src/master/MasterError.ts"
 import { StatusBoard } from "../../src/report/StatusBoard.ts"
 import { Calls, settle } from "../support/Calls.ts"
 import { desiredPartition, desiredState, nodeConfig, slappart0, slappart1 } from "../support/facts.ts"
 
-const request = (changes: Partial<PassRequest> = {}): PassRequest => ({
+const request = (changes: Partial<WorkRequest> = {}): WorkRequest => ({
   _tag: "Instance",
   only: [],
   isForced: false,
@@ -33,60 +33,64 @@ const state = desiredState({ partitions: [desiredPartition(), desiredPartition({
 const failure = (reason: MasterErrorReason) =>
   new MasterError({ method: "m", reason, status: undefined, message: "why" })
 
-const making = Effect.gen(function* () {
-  const questions = new Calls<void, DesiredState, MasterError>()
-  const updates = yield* Queue.sliding<Update>(1)
-  const sync = MasterSync.of({
-    updates,
-    syncNow: Effect.void,
-    ask: Effect.suspend(() => questions.call()),
-  })
-  const context = yield* Layer.build(
-    Passes.layer.pipe(
-      Layer.provide(Layer.succeed(MasterSync, sync)),
-      Layer.provideMerge(StatusBoard.layer),
-      Layer.provide(Layer.succeed(NodeConfig, nodeConfig())),
-    ),
-  )
-  const { begin, orders } = Context.get(context, Passes)
-  const board = Context.get(context, StatusBoard)
-  /** Begins a pass; gives what it has told so far. */
-  const start = Effect.fnUntraced(function* (wanted: PassRequest = request()) {
-    const told: Array<PassEvent> = []
-    const stream = yield* begin(wanted)
-    const reading = yield* Effect.forkScoped(
-      Stream.runForEach(stream, (event) => Effect.sync(() => void told.push(event))),
-    )
-    yield* settle
-    return {
-      told,
-      reading,
-      end: Effect.andThen(
-        Fiber.join(reading),
-        Effect.sync(() => told.at(-1)),
+const making = (remembered?: DesiredState) =>
+  Effect.gen(function* () {
+    const questions = new Calls<undefined, DesiredState, MasterError>()
+    const question = questions.call
+    let syncs = 0
+    const updates = yield* Queue.sliding<Update>(1)
+    const sync = MasterSync.of({
+      updates,
+      syncNow: Effect.sync(() => void syncs++),
+      ask: Effect.suspend(() => question(undefined)),
+      remembered,
+    })
+    const context = yield* Layer.build(
+      Passes.layer.pipe(
+        Layer.provide(Layer.succeed(MasterSync, sync)),
+        Layer.provideMerge(StatusBoard.layer),
+        Layer.provide(Layer.succeed(NodeConfig, nodeConfig())),
       ),
-    }
-  })
-  const answer = (how: Effect.Effect<DesiredState, MasterError>) =>
-    questions.next.pipe(
-      Effect.flatMap((question) => question.answer(how)),
-      Effect.andThen(settle),
     )
-  const show = (id: typeof slappart0, shown: PartitionActualState) =>
-    board
-      .setPartition(id, {
-        id,
-        requested: "started",
-        software: undefined,
-        state: shown,
-        since: 0,
-        waitingFor: undefined,
-        error: undefined,
-        services: [],
-      })
-      .pipe(Effect.andThen(settle))
-  return { questions, orders, start, answer, show }
-})
+    const { begin, orders } = Context.get(context, Passes)
+    const board = Context.get(context, StatusBoard)
+    /** Begins a pass; gives what it has told so far. */
+    const start = Effect.fnUntraced(function* (wanted: PassRequest = request()) {
+      const told: Array<PassEvent> = []
+      const stream = yield* begin(wanted)
+      const reading = yield* Effect.forkScoped(
+        Stream.runForEach(stream, (event) => Effect.sync(() => void told.push(event))),
+      )
+      yield* settle
+      return {
+        told,
+        reading,
+        end: Effect.andThen(
+          Fiber.join(reading),
+          Effect.sync(() => told.at(-1)),
+        ),
+      }
+    })
+    const answer = (how: Effect.Effect<DesiredState, MasterError>) =>
+      questions.next.pipe(
+        Effect.flatMap((question) => question.answer(how)),
+        Effect.andThen(settle),
+      )
+    const show = (id: typeof slappart0, shown: PartitionActualState) =>
+      board
+        .setPartition(id, {
+          id,
+          requested: "started",
+          software: undefined,
+          state: shown,
+          since: 0,
+          waitingFor: undefined,
+          error: undefined,
+          services: [],
+        })
+        .pipe(Effect.andThen(settle))
+    return { questions, orders, start, answer, show, syncs: () => syncs }
+  })
 
 const done = (subject: string, result: "Done" | "Failed" | "PromisesFailed" = "Done") => ({
   subject,
@@ -98,7 +102,7 @@ const done = (subject: string, result: "Done" | "Failed" | "PromisesFailed" = "D
 describe("a pass", () => {
   it.effect("asks the master, gives an order, and tells what becomes of each partition", () =>
     Effect.gen(function* () {
-      const { answer, orders, show, start } = yield* making
+      const { answer, orders, show, start } = yield* making()
       const { end, told } = yield* start()
       yield* show(slappart0, "started")
       expect(told).toStrictEqual([])
@@ -130,7 +134,7 @@ describe("a pass", () => {
     [["Done", "PromisesFailed"], 2],
   ] as const)("that ends with %j has status %d", ([results, status]) =>
     Effect.gen(function* () {
-      const { answer, orders, start } = yield* making
+      const { answer, orders, start } = yield* making()
       const { end } = yield* start()
       yield* answer(Effect.succeed(state))
       const { settle } = yield* Queue.take(orders)
@@ -142,7 +146,7 @@ describe("a pass", () => {
 
   it.effect("counts records that nobody can use as failed, unless others are meant", () =>
     Effect.gen(function* () {
-      const { answer, orders, start } = yield* making
+      const { answer, orders, start } = yield* making()
       const rejected = [{ subject: "partition ../x", reason: "not a name" }]
       for (const [only, status] of [
         [[], 1],
@@ -158,7 +162,7 @@ describe("a pass", () => {
 
   it.effect("about something unknown is refused before anything is ordered", () =>
     Effect.gen(function* () {
-      const { answer, orders, start } = yield* making
+      const { answer, orders, start } = yield* making()
       const { end, told } = yield* start(request({ only: ["slappart0", "slappart9"] }))
       yield* answer(Effect.succeed(state))
       expect(yield* end).toMatchObject({ status: 1, message: expect.stringContaining("no partition slappart9") })
@@ -168,7 +172,7 @@ describe("a pass", () => {
 
   it.effect("about nothing is over at once", () =>
     Effect.gen(function* () {
-      const { answer, start } = yield* making
+      const { answer, start } = yield* making()
       const { end } = yield* start()
       yield* answer(Effect.succeed(desiredState()))
       expect(yield* end).toMatchObject({ status: 0 })
@@ -185,7 +189,7 @@ describe("a master that", () => {
     ["NotFound", 1, "no usable answer"],
   ] as const)("is %s: status %d", ([reason, status, words]) =>
     Effect.gen(function* () {
-      const { answer, orders, start } = yield* making
+      const { answer, orders, start } = yield* making()
       const { end } = yield* start()
       yield* answer(Effect.fail(failure(reason)))
       expect(yield* end).toMatchObject({ status, message: expect.stringContaining(words) })
@@ -195,7 +199,7 @@ describe("a master that", () => {
 
   it.effect("has a cold cache is asked again, four times in all", () =>
     Effect.gen(function* () {
-      const { answer, questions, start } = yield* making
+      const { answer, questions, start } = yield* making()
       const { end } = yield* start()
       for (let left = 3; left > 0; left--) {
         yield* answer(Effect.fail(failure("Unavailable")))
@@ -213,10 +217,45 @@ describe("a master that", () => {
   )
 })
 
+it.effect("a master that is away: what is remembered is made to run, and that is told", () =>
+  Effect.gen(function* () {
+    for (const [reason, standing] of [
+      ["Unreachable", "Away"],
+      ["Unauthorised", "Refuses"],
+    ] as const) {
+      const { answer, orders, start } = yield* making(desiredState({ partitions: [desiredPartition()] }))
+      const { end, told } = yield* start()
+      yield* answer(Effect.fail(failure(reason)))
+      const order = yield* Queue.take(orders)
+      expect(order).toMatchObject({ standing, partitions: [{ id: slappart0 }] })
+      yield* order.settle(done("slappart0", "Failed"))
+      expect(yield* end).toMatchObject({ status: 3 })
+      expect(told.map(({ _tag }) => _tag)).toStrictEqual(["Began", "Settled", "Ended"])
+    }
+  }),
+)
+
+describe("a sync", () => {
+  it.effect("asks the master as an operator does, once, also beside a pass", () =>
+    Effect.gen(function* () {
+      const { answer, questions, start, syncs } = yield* making()
+      yield* start()
+      const { end, told } = yield* start({ _tag: "Sync" })
+      yield* answer(Effect.succeed(state))
+      expect([syncs(), told.length]).toStrictEqual([1, 0])
+      yield* answer(Effect.succeed(state))
+      expect(yield* end).toMatchObject({ status: 0 })
+      const away = yield* start({ _tag: "Sync" })
+      yield* answer(Effect.fail(failure("Unavailable")))
+      expect([yield* away.end, questions.inputs.length]).toMatchObject([{ status: 3 }, 3])
+    }),
+  )
+})
+
 describe("two passes at once", () => {
   it.effect("the second is told so; the first goes on without a reader, and then there is room", () =>
     Effect.gen(function* () {
-      const { answer, orders, start } = yield* making
+      const { answer, orders, start } = yield* making()
       const first = yield* start()
       yield* answer(Effect.succeed(state))
       const order = yield* Queue.take(orders)
@@ -235,7 +274,7 @@ describe("two passes at once", () => {
 
   it.effect("a defect ends a pass in words, and the next one begins", () =>
     Effect.gen(function* () {
-      const { answer, start } = yield* making
+      const { answer, start } = yield* making()
       const { end } = yield* start()
       yield* answer(Effect.die(new Error("a bug")))
       expect(yield* end).toMatchObject({ status: 1, message: expect.stringContaining("see its log") })

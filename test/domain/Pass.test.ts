@@ -6,8 +6,8 @@ import {
   partitionOutcome,
   passEnd,
   type PassOutcome,
-  type PassRequest,
   selectSubjects,
+  type WorkRequest,
 } from "../../src/domain/Pass.ts"
 import { desiredPartition, desiredState, slappart0, slappart1 } from "../support/facts.ts"
 
@@ -63,7 +63,7 @@ describe("a partition with nothing more to do", () => {
 
 describe("what an instance pass is about", () => {
   const state = desiredState({ partitions: [desiredPartition(), desiredPartition({ id: slappart1 })] })
-  const request = (only: ReadonlyArray<string>): PassRequest => ({
+  const request = (only: ReadonlyArray<string>): WorkRequest => ({
     _tag: "Instance",
     only,
     isForced: false,
