@@ -45,7 +45,12 @@ export interface NodeOptions {
 }
 
 /** Puts what asks the master on top of what acts on this machine. */
-const onMachine = <A, E, R>(top: Layer.Layer<A, E, R>, config: NodeConfigShape, { takeOver = false }: NodeOptions) => {
+const onMachine = <A, E, R>(
+  top: Layer.Layer<A, E, R>,
+  usage: typeof UsageActors.layer,
+  config: NodeConfigShape,
+  { takeOver = false }: NodeOptions,
+) => {
   const machine = Layer.mergeAll(
     Spawner.layer,
     Accounts.layer({ rootCheck: config.rootCheck }),
@@ -60,7 +65,7 @@ const onMachine = <A, E, R>(top: Layer.Layer<A, E, R>, config: NodeConfigShape, 
   return top.pipe(
     Layer.provide([actors, ServiceCommands.layer, NodeMeter.layer]),
     Layer.provide(PartitionServices.layer),
-    Layer.provideMerge(UsageActors.layer),
+    Layer.provideMerge(usage),
     Layer.provide(UsageLedger.layer),
     Layer.provide(builds),
     Layer.provide(Bangs.layer),
@@ -83,6 +88,7 @@ const layerWithMaster = (config: NodeConfigShape, options: NodeOptions = {}) =>
       Layer.provide([Passes.layer, Plans.layer]),
       Layer.provideMerge(Layer.provide(MasterSync.layer, DesiredCache.layer)),
     ),
+    UsageActors.layer,
     config,
     options,
   )
@@ -95,6 +101,7 @@ const layerSinglePass = (config: NodeConfigShape) =>
       Layer.provide(Passes.layer),
       Layer.provide(Layer.provide(MasterSync.layerOnDemand, DesiredCache.layer)),
     ),
+    UsageActors.layerOnDemand,
     config,
     {},
   ).pipe(Layer.provide(httpMaster(config)))

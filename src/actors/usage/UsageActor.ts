@@ -33,30 +33,34 @@ const namedInLog = 10
 /** In these states a partition makes no report by itself: the last one is made when it is removed. */
 const silent: ReadonlySet<PartitionActualState> = new Set(["free", "destroying", "destroyed"])
 
+const makeUsageActor = Effect.gen(function* () {
+  const config = yield* NodeConfig
+  const ledger = yield* UsageLedger
+  const scripts = new ReportScripts({
+    config,
+    accounts: yield* Accounts,
+    builder: yield* InstanceBuild,
+    containment: yield* Containment,
+    spawner: yield* Spawner,
+  })
+  const reading = yield* Semaphore.make(1)
+  return new UsageActor({
+    board: yield* StatusBoard,
+    delivery: new UsageDelivery({ config, client: yield* MasterClient, ledger, reading }),
+    interval: config.reportInterval,
+    ledger,
+    scripts,
+    sealing: new UsageSealing({ config, ledger, reading }),
+    running: yield* Semaphore.make(1),
+    sending: yield* Semaphore.make(1),
+    wakeUps: yield* Queue.sliding<void>(1),
+  })
+})
+
 const layer = Layer.effect(
   UsageReports,
   Effect.gen(function* () {
-    const config = yield* NodeConfig
-    const ledger = yield* UsageLedger
-    const scripts = new ReportScripts({
-      config,
-      accounts: yield* Accounts,
-      builder: yield* InstanceBuild,
-      containment: yield* Containment,
-      spawner: yield* Spawner,
-    })
-    const reading = yield* Semaphore.make(1)
-    const actor = new UsageActor({
-      board: yield* StatusBoard,
-      delivery: new UsageDelivery({ config, client: yield* MasterClient, ledger, reading }),
-      interval: config.reportInterval,
-      ledger,
-      scripts,
-      sealing: new UsageSealing({ config, ledger, reading }),
-      running: yield* Semaphore.make(1),
-      sending: yield* Semaphore.make(1),
-      wakeUps: yield* Queue.sliding<void>(1),
-    })
+    const actor = yield* makeUsageActor
     for (const body of [actor.reportWhenDue, actor.sendWhenSealed]) {
       yield* Effect.forkScoped(Effect.annotateLogs(body, { actor: "usage" }))
     }
@@ -64,8 +68,14 @@ const layer = Layer.effect(
   }),
 )
 
-/** The layer of UsageReports. */
-export const UsageActors = { layer }
+/** For a process that ends with its pass: reports and sends when it is told to, and plans nothing. */
+const layerOnDemand = Layer.effect(
+  UsageReports,
+  Effect.map(makeUsageActor, ({ run, seal }) => UsageReports.of({ run, seal })),
+)
+
+/** Layers of UsageReports. */
+export const UsageActors = { layer, layerOnDemand }
 
 interface Parts {
   readonly board: StatusBoard["Service"]
