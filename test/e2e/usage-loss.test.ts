@@ -41,6 +41,13 @@ type Node = TestNode<ScriptedTestMaster>
 
 const ledgerOf = ({ instanceRoot }: Node): string => `${instanceRoot}/var/run/slapgrid/usage`
 
+/** The first agent makes it shortly after it is up. */
+const ledgerMade = (node: Node): Effect.Effect<true> =>
+  eventually(
+    "the ledger",
+    Effect.sync(() => (existsSync(ledgerOf(node)) ? true : undefined)),
+  )
+
 /** Waits until a file with such a name comes or goes. */
 const change = (folder: string, suffix: string): Effect.Effect<void> =>
   Effect.callback((resume) => {
@@ -60,7 +67,7 @@ const momentOf = (node: Node, { longPause, moment, pause }: Round): Effect.Effec
         ? node.master.scripted.awaitCall(named("useComputer"), { after: index })
         : moment === "Report"
           ? change(`${node.partition("slappart0").path}/var/xml_report`, "")
-          : change(ledgerOf(node), moment)
+          : Effect.andThen(ledgerMade(node), change(ledgerOf(node), moment))
     yield* Effect.timeoutOrElse(Effect.asVoid(event), { duration: 1500, orElse: () => Effect.void })
     yield* Effect.sleep(pause)
   })

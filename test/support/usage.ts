@@ -144,7 +144,7 @@ export const usageRounds = (lasting: number): fc.Arbitrary<Round> =>
       { maxLength: 2 },
     ),
     master: fc.oneof(
-      { weight: 3, arbitrary: fc.constant("Takes" as const) },
+      { weight: 4, arbitrary: fc.constant("Takes" as const) },
       { weight: 2, arbitrary: fc.constantFrom("Silent" as const, "Breaks" as const, "Busy" as const) },
     ),
     moment: fc.constantFrom(...moments),
