@@ -7,8 +7,11 @@ import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as Semaphore from "effect/Semaphore"
 import { NodeConfig } from "../config/NodeConfig.ts"
 import { PartitionId } from "../domain/ids.ts"
+import { type BangReport, subjectOf } from "../domain/Report.ts"
+import type { FileError } from "../files/FileError.ts"
 import { agentDirectory } from "../files/machine.ts"
 import { OwnedDirectory } from "../files/OwnedDirectory.ts"
 import { Outbox } from "./Outbox.ts"
@@ -25,6 +28,8 @@ const Bang = Schema.Struct({
 type Bang = typeof Bang.Type
 
 const decode = Schema.decodeUnknownResult(Schema.fromJsonString(Bang))
+/** Bytes; ours have a few hundred. */
+const maximumFile = 64 * 1024
 
 export class Bangs extends Context.Service<
   Bangs,
@@ -41,32 +46,33 @@ export class Bangs extends Context.Service<
       const { instanceRoot } = yield* NodeConfig
       const outbox = yield* Outbox
       const fork = yield* FiberSet.makeRuntime<never, void, never>()
-      const files = yield* openFiles(agentDirectory(instanceRoot))
+      const files = new BangFiles(agentDirectory(instanceRoot))
       const last = new Map((yield* files.load).map((bang) => [bang.id, bang]))
 
+      /** What is kept of a partition is what there is now: writes end in the order in which they began. */
+      const save = (id: PartitionId) => files.keep(id, () => last.get(id))
       const settle = (bang: Bang) =>
         Effect.suspend(() => {
           if (last.get(bang.id) !== bang) return Effect.void
-          const settled = { ...bang, isSettled: true }
-          last.set(bang.id, settled)
-          return files.write(settled)
+          last.set(bang.id, { ...bang, isSettled: true })
+          return save(bang.id)
         })
-      const send = (bang: Bang) =>
-        outbox.deliver({ _tag: "Bang", id: bang.id, message: bang.message }).pipe(Effect.andThen(settle(bang)))
+      const send = (bang: Bang) => outbox.deliver(reportOf(bang)).pipe(Effect.andThen(settle(bang)))
 
       const ring = Effect.fnUntraced(function* (asked: Pick<Bang, "id" | "deployment" | "message">) {
         if (last.get(asked.id)?.deployment === asked.deployment) return false
         const bang: Bang = { version: 1, ...asked, isSettled: false }
         last.set(bang.id, bang)
-        yield* files.write(bang)
-        fork(send(bang))
+        yield* save(bang.id)
+        // The instance can have gone meanwhile.
+        if (last.get(bang.id) === bang) fork(send(bang))
         return true
-      })
+      }, Effect.uninterruptible)
       const forget = (id: PartitionId) =>
-        Effect.andThen(
-          Effect.sync(() => last.delete(id)),
-          files.remove(id),
-        )
+        Effect.suspend(() => {
+          last.delete(id)
+          return Effect.andThen(outbox.withdraw(subjectOf(reportOf({ id, message: "" }))), save(id))
+        })
 
       for (const bang of last.values()) if (!bang.isSettled) fork(send(bang))
       return Bangs.of({ ring, forget })
@@ -74,41 +80,77 @@ export class Bangs extends Context.Service<
   )
 }
 
+const reportOf = ({ id, message }: Pick<Bang, "id" | "message">): BangReport => ({ _tag: "Bang", id, message })
+
 const folder = "bangs"
 const fileOf = (id: PartitionId): string => `${folder}/${id}.json`
 
 /** The files of the bangs, a partition each. What cannot be written is told once, and sent all the same. */
-const openFiles = Effect.fnUntraced(function* (path: string) {
-  const directory = yield* OwnedDirectory.open(path).pipe(
-    Effect.tap((directory) => directory.makeDirectory(folder, 0o700)),
-    Effect.orDie,
-  )
-  let isFailing = false
-  const tellOnce = (message: string) =>
-    Effect.suspend(() => {
-      if (isFailing) return Effect.void
-      isFailing = true
-      return Effect.logError(`bangs are sent, but lost should the agent end before the master took them: ${message}`)
-    })
-  const write = (bang: Bang) =>
-    directory.write(fileOf(bang.id), JSON.stringify(bang), { mode: 0o600 }).pipe(
-      Effect.andThen(Effect.sync(() => void (isFailing = false))),
-      Effect.catch(({ message }) => tellOnce(message)),
-    )
-  const remove = (id: PartitionId) => Effect.ignore(directory.remove(fileOf(id)))
+class BangFiles {
+  readonly #path: string
+  readonly #turn = Semaphore.makeUnsafe(1)
+  #isFailing = false
 
-  const read = Effect.fnUntraced(function* (name: string) {
-    const text = yield* directory.read(`${folder}/${name}`)
-    const bang = decode(text)
-    if (Result.isSuccess(bang) && fileOf(bang.success.id) === `${folder}/${name}`) return [bang.success]
-    yield* Effect.logWarning(`${path}/${folder}/${name} is no bang and was removed`)
-    yield* directory.remove(`${folder}/${name}`)
-    return []
-  })
-  const load = directory.names(folder).pipe(
-    Effect.flatMap((names) => Effect.forEach(names, read)),
-    Effect.map((bangs) => bangs.flat()),
-    Effect.catch(({ message }) => Effect.as(Effect.logWarning(`bangs of an earlier agent are lost: ${message}`), [])),
+  constructor(path: string) {
+    this.#path = path
+  }
+
+  /** Whatever is wrong with the disk now may be mended later. */
+  readonly #open: Effect.Effect<OwnedDirectory, FileError> = Effect.suspend(() =>
+    Effect.tap(OwnedDirectory.open(this.#path), (directory) => directory.makeDirectory(folder, 0o700)),
   )
-  return { load, write, remove }
-})
+
+  /** Every bang that can be read: what is wrong with one costs no other. */
+  readonly load: Effect.Effect<ReadonlyArray<Bang>> = Effect.suspend(() =>
+    this.#open.pipe(
+      Effect.flatMap((directory) =>
+        Effect.flatMap(directory.names(folder), (names) =>
+          Effect.forEach(names, (name) =>
+            name.startsWith(".")
+              ? // An earlier agent was killed while it wrote.
+                Effect.as(Effect.ignore(directory.remove(`${folder}/${name}`)), [])
+              : readBang(directory, `${folder}/${name}`),
+          ),
+        ),
+      ),
+      Effect.map((bangs) => bangs.flat()),
+      Effect.catch(({ message }) => Effect.as(Effect.logError(`bangs of an earlier agent are lost: ${message}`), [])),
+    ),
+  )
+
+  /** Has a partition's file hold its bang, on the disk when this returns, or be gone when there is none. */
+  keep(id: PartitionId, bang: () => Bang | undefined): Effect.Effect<void> {
+    return Effect.flatMap(this.#open, (directory) => {
+      const kept = bang()
+      return kept === undefined
+        ? directory.remove(fileOf(id))
+        : directory.writeDurably(fileOf(id), JSON.stringify(kept), { mode: 0o600 })
+    }).pipe(
+      Effect.andThen(Effect.sync(() => void (this.#isFailing = false))),
+      Effect.catch(({ message }) => this.#tellOnce(message)),
+      (work) => this.#turn.withPermit(work),
+    )
+  }
+
+  #tellOnce(message: string): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.#isFailing) return Effect.void
+      this.#isFailing = true
+      return Effect.logError(
+        `what becomes of bangs cannot be kept: one that the master has not taken is lost, or one that it has is sent again, should the agent end now: ${message}`,
+      )
+    })
+  }
+}
+
+/** One bang, or none: what is no bang goes, and what cannot be read or removed stays. */
+const readBang = (directory: OwnedDirectory, file: string): Effect.Effect<ReadonlyArray<Bang>> =>
+  Effect.gen(function* () {
+    const bang = decode(yield* directory.read(file, maximumFile))
+    if (Result.isSuccess(bang) && fileOf(bang.success.id) === file) return [bang.success]
+    yield* Effect.logWarning(`${directory.path}/${file} is no bang and was removed`)
+    yield* directory.remove(file)
+    return []
+  }).pipe(
+    Effect.catch(({ message }) => Effect.as(Effect.logWarning(`a bang of an earlier agent is lost: ${message}`), [])),
+  )

@@ -10,12 +10,22 @@ import { type Report, subjectOf } from "../domain/Report.ts"
 import { MasterClient } from "../master/MasterClient.ts"
 import type { MasterError } from "../master/MasterError.ts"
 
-/** What became of a report: `Replaced` when a newer one about the same subject came before it was taken. */
-export type Delivery = "Taken" | "Refused" | "Replaced"
+/**
+ * What became of a report: `Replaced` when a newer one about the same subject came before it was taken, `Withdrawn` when
+ * there is nobody left whom it is about.
+ */
+export type Delivery = "Taken" | "Refused" | "Replaced" | "Withdrawn"
 
 interface Entry {
   readonly report: Report
   readonly delivery: Deferred.Deferred<Delivery>
+}
+
+interface Sender {
+  /** In flight, or to be sent again. */
+  current: Entry | undefined
+  /** The newest that came meanwhile. */
+  waiting: Entry | undefined
 }
 
 export class Outbox extends Context.Service<
@@ -25,6 +35,8 @@ export class Outbox extends Context.Service<
     readonly offer: (report: Report) => Effect.Effect<void>
     /** Puts a report on its way and waits for what becomes of it. */
     readonly deliver: (report: Report) => Effect.Effect<Delivery>
+    /** What has not been taken yet about this subject is not sent any more; what is under way just now may arrive. */
+    readonly withdraw: (subject: string) => Effect.Effect<void>
     /** How many subjects have a report that the master has not taken yet. */
     readonly pending: Effect.Effect<number>
   }
@@ -34,8 +46,8 @@ export class Outbox extends Context.Service<
     Effect.gen(function* () {
       const client = yield* MasterClient
       const fork = yield* FiberSet.makeRuntime<never, void, never>()
-      /** By subject: the newest report not yet in flight, while a sender is at work for the subject. */
-      const waiting = new Map<string, Entry | undefined>()
+      /** By subject, while a sender is at work for it. */
+      const senders = new Map<string, Sender>()
 
       const attempt = (entry: Entry) =>
         client.report(entry.report).pipe(
@@ -48,54 +60,74 @@ export class Outbox extends Context.Service<
           Effect.catchDefect((defect) => Effect.as(logRefusal(entry, String(defect)), "Refused" as const)),
         )
 
-      const send = Effect.fnUntraced(function* (subject: string) {
+      const send = Effect.fnUntraced(function* (subject: string, sender: Sender) {
         let failures = 0
-        let entry = takeEntry(waiting, subject)
+        let entry = next(sender)
         while (entry !== undefined) {
           const outcome = yield* Effect.result(attempt(entry))
           if (outcome._tag === "Success") {
             failures = 0
             yield* Deferred.succeed(entry.delivery, outcome.success)
-            entry = takeEntry(waiting, subject)
+            entry = next(sender)
             continue
           }
-          if (failures++ === 0) yield* logRetry(entry, outcome.failure)
-          yield* Effect.sleep(retryDelay(failures) * (0.75 + (yield* Random.next) / 2))
-          const newer = takeEntry(waiting, subject)
-          if (newer !== undefined) {
-            yield* Deferred.succeed(entry.delivery, "Replaced")
-            entry = newer
-          }
+          if (failures++ === 0 && !Deferred.isDoneUnsafe(entry.delivery)) yield* logRetry(entry, outcome.failure)
+          yield* pause(entry, retryDelay(failures) * (0.75 + (yield* Random.next) / 2))
+          if (sender.waiting !== undefined) yield* Deferred.succeed(entry.delivery, "Replaced")
+          if (Deferred.isDoneUnsafe(entry.delivery)) entry = next(sender)
         }
-        waiting.delete(subject)
+        senders.delete(subject)
       })
 
       /** In one go: a report that lay there without a sender would keep all later ones about its subject. */
       const put = (report: Report): Entry => {
         const entry: Entry = { report, delivery: Deferred.makeUnsafe() }
         const subject = subjectOf(report)
-        const isSending = waiting.has(subject)
-        const replaced = waiting.get(subject)
-        waiting.set(subject, entry)
-        if (replaced !== undefined) Deferred.doneUnsafe(replaced.delivery, Effect.succeed("Replaced"))
-        if (!isSending) fork(send(subject))
+        const sender = senders.get(subject)
+        if (sender === undefined) {
+          const made: Sender = { waiting: entry, current: undefined }
+          senders.set(subject, made)
+          fork(send(subject, made))
+        } else {
+          end(sender.waiting, "Replaced")
+          sender.waiting = entry
+        }
         return entry
       }
+
+      const withdraw = (subject: string) =>
+        Effect.sync(() => {
+          const sender = senders.get(subject)
+          if (sender === undefined) return
+          end(sender.waiting, "Withdrawn")
+          end(sender.current, "Withdrawn")
+          sender.waiting = undefined
+        })
 
       return Outbox.of({
         offer: (report) => Effect.sync(() => void put(report)),
         deliver: (report) => Effect.suspend(() => Deferred.await(put(report).delivery)),
-        pending: Effect.sync(() => waiting.size),
+        withdraw,
+        pending: Effect.sync(() => senders.size),
       })
     }),
   )
 }
 
-const takeEntry = (waiting: Map<string, Entry | undefined>, subject: string): Entry | undefined => {
-  const entry = waiting.get(subject)
-  waiting.set(subject, undefined)
-  return entry
+/** Makes what waits the current report. */
+const next = (sender: Sender): Entry | undefined => {
+  sender.current = sender.waiting
+  sender.waiting = undefined
+  return sender.current
 }
+
+const end = (entry: Entry | undefined, delivery: Delivery): void => {
+  if (entry !== undefined) Deferred.doneUnsafe(entry.delivery, Effect.succeed(delivery))
+}
+
+/** Waits before the next try, unless there is to be none. */
+const pause = ({ delivery }: Entry, milliseconds: number): Effect.Effect<unknown> =>
+  Effect.timeoutOption(Deferred.await(delivery), milliseconds)
 
 /** Milliseconds before try number `failures + 1`. */
 const retryDelay = (failures: number): number => Math.min(60_000, 500 * 2 ** Math.min(failures, 10))

@@ -88,7 +88,9 @@ const hashOf = (text: string): string => createHash("sha256").update(text).diges
 
 /** Hashes of the journals that an agent said may have been counted twice. */
 const toldOf = ({ lines }: Program): ReadonlyArray<string> =>
-  lines.flatMap(({ message }) => /may have counted journal .* twice \(SHA-256 ([0-9a-f]{64})\)/.exec(message)?.[1] ?? [])
+  lines.flatMap(
+    ({ message }) => /may have counted journal .* twice \(SHA-256 ([0-9a-f]{64})\)/.exec(message)?.[1] ?? [],
+  )
 
 const checkLog = ({ lines }: Program): void => {
   const told = lines.filter(({ level, message }) => level === "error" || /damaged|no usage reports/.test(message))
@@ -118,7 +120,9 @@ const checkBooks = (counted: ReadonlyArray<string>, written: ReadonlyArray<Movem
 const leftReports = (node: Node): ReadonlyArray<string> => {
   const folders = [
     ...node.partitions.map(({ path }) => `${path}/var/xml_report`),
-    ...[computer, ...node.partitions.map(({ id }) => id)].map((owner) => `${node.instanceRoot}/var/xml_report/${owner}`),
+    ...[computer, ...node.partitions.map(({ id }) => id)].map(
+      (owner) => `${node.instanceRoot}/var/xml_report/${owner}`,
+    ),
   ]
   return folders.flatMap((folder) => (existsSync(folder) ? readdirSync(folder) : []))
 }

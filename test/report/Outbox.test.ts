@@ -6,7 +6,7 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/testing/TestClock"
 import { expect } from "vitest"
-import type { Report } from "../../src/domain/Report.ts"
+import { type Report, subjectOf } from "../../src/domain/Report.ts"
 import { MasterClient } from "../../src/master/MasterClient.ts"
 import { MasterError } from "../../src/master/MasterError.ts"
 import { Outbox } from "../../src/report/Outbox.ts"
@@ -19,6 +19,8 @@ const destroyed: Report = { _tag: "Partition", id: slappart0, state: "destroyed"
 const neighbour: Report = { _tag: "Partition", id: slappart1, state: "started" }
 const building: Report = { _tag: "Software", url: release, state: "building" }
 const bang: Report = { _tag: "Bang", id: slappart0, message: "x" }
+
+const later: Report = { ...bang, message: "y" }
 
 const failure = (reason: MasterError["reason"]) =>
   Effect.fail(new MasterError({ method: "m", reason, status: undefined, message: reason }))
@@ -188,6 +190,54 @@ describe("a master that cannot answer now", () => {
       yield* TestClock.adjust(1250)
       expect(yield* Fiber.join(first)).toBe("Replaced")
       expect((yield* reports.next).input).toBe(destroyed)
+    }),
+  )
+})
+
+describe("withdraw", () => {
+  it.effect("what waits for its next try is not sent again, and later reports are sent at once", () =>
+    Effect.gen(function* () {
+      const { outbox, reports } = yield* sending
+      const delivery = yield* Effect.forkChild(outbox.deliver(bang))
+      yield* (yield* reports.next).answer(failure("Unreachable"))
+      yield* settle
+      yield* outbox.withdraw(subjectOf(bang))
+      expect(yield* Fiber.join(delivery)).toBe("Withdrawn")
+      yield* settle
+      expect(yield* outbox.pending).toBe(0)
+      yield* outbox.offer(later)
+      yield* (yield* reports.next).answer(Effect.void)
+      yield* settle
+      yield* TestClock.adjust("1 hour")
+      expect([reports.inputs, yield* outbox.pending]).toStrictEqual([[bang, later], 0])
+    }),
+  )
+
+  it.effect("what is under way is not repeated; nothing that waits behind it is sent, but what comes after", () =>
+    Effect.gen(function* () {
+      const { outbox, reports } = yield* sending
+      yield* outbox.offer(bang)
+      const first = yield* reports.next
+      const waiting = yield* Effect.forkChild(outbox.deliver(bang))
+      yield* settle
+      yield* outbox.withdraw(subjectOf(bang))
+      expect(yield* Fiber.join(waiting)).toBe("Withdrawn")
+      yield* outbox.offer(later)
+      yield* first.answer(failure("Unreachable"))
+      expect((yield* reports.next).input).toBe(later)
+      expect(reports.inputs).toStrictEqual([bang, later])
+    }),
+  )
+
+  it.effect("touches no other subject, and nothing when there is nothing", () =>
+    Effect.gen(function* () {
+      const { outbox, reports } = yield* sending
+      yield* outbox.withdraw(subjectOf(bang))
+      const delivery = yield* Effect.forkChild(outbox.deliver(started))
+      const call = yield* reports.next
+      yield* outbox.withdraw(subjectOf(bang))
+      yield* call.answer(Effect.void)
+      expect(yield* Fiber.join(delivery)).toBe("Taken")
     }),
   )
 })

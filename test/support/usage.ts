@@ -140,7 +140,10 @@ export interface Round {
 export const usageRounds = (lasting: number): fc.Arbitrary<Round> =>
   fc.record({
     leavings: fc.array(
-      fc.record({ kind: fc.constantFrom("Journal" as const, "Node" as const, "Both" as const), partition: fc.nat(lasting - 1) }),
+      fc.record({
+        kind: fc.constantFrom("Journal" as const, "Node" as const, "Both" as const),
+        partition: fc.nat(lasting - 1),
+      }),
       { maxLength: 2 },
     ),
     master: fc.oneof(
