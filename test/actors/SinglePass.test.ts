@@ -57,6 +57,7 @@ const single = Effect.fnUntraced(function* (events: ReadonlyArray<PassEvent>) {
           Outbox.of({
             offer: () => Effect.void,
             deliver: () => Effect.never,
+            withdraw: () => Effect.void,
             pending: Effect.sync(() => facts.pending),
           }),
         ),
