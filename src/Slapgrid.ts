@@ -14,6 +14,7 @@ import { layerWarm } from "./build/warm/WarmBuildout.ts"
 import { NodeConfig, type NodeConfigShape } from "./config/NodeConfig.ts"
 import { ControlServer } from "./control/ControlServer.ts"
 import { DesiredCache } from "./desired/DesiredCache.ts"
+import { CertificateWatch } from "./desired/CertificateWatch.ts"
 import { MasterSync } from "./desired/MasterSync.ts"
 import { Plans } from "./desired/Plans.ts"
 import { Passes } from "./desired/Passes.ts"
@@ -63,6 +64,7 @@ const onMachine = <A, E, R>(
   )
   const actors = Layer.mergeAll(SoftwareActors.layer, PartitionActors.layer)
   return top.pipe(
+    Layer.provide(CertificateWatch.layer),
     Layer.provide([actors, ServiceCommands.layer, NodeMeter.layer]),
     Layer.provide(PartitionServices.layer),
     Layer.provideMerge(usage),
@@ -112,6 +114,7 @@ const httpMaster = (config: NodeConfigShape) =>
     computerId: config.computerId,
     certificates: config.certificates,
     masterCaFile: config.masterCaFile,
+    masterVerify: config.masterVerify,
     version,
   })
 

@@ -1,7 +1,15 @@
 // `slapgrid status`: what the running agent knows, for people and (`--json`) for machines.
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type { LimitStatus, NodeStatus, ServiceStatus, SyncStatus, UsageStatus } from "../domain/NodeStatus.ts"
+import { describeCertificates } from "../desired/certificates.ts"
+import type {
+  LimitStatus,
+  NodeStatus,
+  ServiceStatus,
+  SyncStatus,
+  TrustStatus,
+  UsageStatus,
+} from "../domain/NodeStatus.ts"
 import { describeExit } from "../domain/ExitStatus.ts"
 import { escapeControls, showSize } from "../domain/text.ts"
 import { getStatus } from "../control/ControlClient.ts"
@@ -70,6 +78,12 @@ const renderMaster = ({ error, standing }: SyncStatus): ReadonlyArray<string> =>
   return [`${standings[standing]}${error === undefined ? "" : `: ${firstLine(error)}`}`]
 }
 
+/** What makes the connection to the master unsafe, or will end it. */
+export const renderTrust = ({ certificates, isMasterUnverified }: TrustStatus): ReadonlyArray<string> => [
+  ...(isMasterUnverified ? ["the master is not verified (master_verify = off): anybody on the way can be it"] : []),
+  ...describeCertificates(certificates),
+]
+
 /** What of usage somebody should know: nothing, when all is with the master. */
 export const renderReports = (
   { error, invalid, lastReport, pending, possiblyDoubled }: UsageStatus,
@@ -102,6 +116,7 @@ export const renderStatus = (status: NodeStatus, now: number): string => {
   return [
     `computer ${status.computer}, agent pid ${status.pid}, up ${age(now - status.startedAt)}, last sync ${sync}, services kept together by ${status.containment}`,
     ...renderMaster(status.sync),
+    ...renderTrust(status.trust).map(firstLine),
     ...renderLimits(status.limits).map(firstLine),
     ...renderReports(status.usage, now).map(firstLine),
     "",

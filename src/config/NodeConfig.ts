@@ -15,6 +15,8 @@ export interface NodeConfigShape {
     | undefined
   /** CAs that may have signed the master's certificate; undefined: the system's. */
   readonly masterCaFile: string | undefined
+  /** False: nobody checks who the master is. */
+  readonly masterVerify: boolean
   /** Command that bootstraps a software release. */
   readonly buildout: string
   readonly sharedPartList: ReadonlyArray<string>

@@ -249,6 +249,7 @@ export const resolveSettings = (sources: Sources, surroundings: Surroundings): S
     softwareRoot: readRoot(reader, "software_root"),
     certificates: readCertificates(reader),
     masterCaFile: readFile(reader, "master_ca_file") || undefined,
+    masterVerify: reader.valueOr("master_verify", parseBoolean, "on"),
     buildout: readBuildout(reader),
     sharedPartList: parseLines(reader.text(reader.find("shared_part_list"))),
     buildTimePartList: parseLines(reader.text(reader.find("build_time_part_list"))),

@@ -73,6 +73,22 @@ export interface SyncStatus {
   readonly error: string | undefined
 }
 
+/** A certificate that somebody has to renew or put in its place. */
+export interface CertificateWarning {
+  readonly path: string
+  /** When it expires; undefined when it cannot be read. */
+  readonly expires: number | undefined
+  /** To be read after the path. */
+  readonly problem: string
+}
+
+/** What the connection to the master rests on. */
+export interface TrustStatus {
+  /** `master_verify = off`: whoever is between this node and its master can be its master. */
+  readonly isMasterUnverified: boolean
+  readonly certificates: ReadonlyArray<CertificateWarning>
+}
+
 export type ContainmentKind = "cgroup" | "session"
 
 /** A limit that the configuration sets for each partition. */
@@ -138,6 +154,7 @@ export interface NodeStatus {
   readonly containment: ContainmentKind
   readonly limits: ReadonlyArray<LimitStatus>
   readonly sync: SyncStatus
+  readonly trust: TrustStatus
   readonly usage: UsageStatus
   readonly software: ReadonlyArray<SoftwareStatus>
   readonly partitions: ReadonlyArray<PartitionStatus>

@@ -3,7 +3,8 @@ import { getCACertificates } from "node:tls"
 
 /** Node trusts a list of its own; operators expect what the machine trusts, and get Node's where it has nothing. */
 export const systemCertificates = (): Array<string> => {
-  const system = getCACertificates("system")
+  // A directory of CAs has each under several names.
+  const system = [...new Set(getCACertificates("system"))]
   return system.length > 0 ? [...system, ...getCACertificates("extra")] : getCACertificates("default")
 }
 

@@ -16,6 +16,7 @@ import {
   type PartitionStatus,
   type SoftwareStatus,
   type SyncStatus,
+  type TrustStatus,
   type UsageStatus,
 } from "../domain/NodeStatus.ts"
 import { agentPid } from "../files/machine.ts"
@@ -28,6 +29,7 @@ export class StatusBoard extends Context.Service<
     readonly changes: Stream.Stream<NodeStatus>
     readonly setContainment: (kind: ContainmentKind, limits: ReadonlyArray<LimitStatus>) => Effect.Effect<void>
     readonly setSync: (status: SyncStatus) => Effect.Effect<void>
+    readonly setTrust: (status: TrustStatus) => Effect.Effect<void>
     readonly setUsage: (status: UsageStatus) => Effect.Effect<void>
     /** Undefined takes the record off the board. */
     readonly setSoftware: (url: SoftwareUrl, status: SoftwareStatus | undefined) => Effect.Effect<void>
@@ -46,6 +48,7 @@ export class StatusBoard extends Context.Service<
       let containment: ContainmentKind = "session"
       let limits: ReadonlyArray<LimitStatus> = []
       let sync: SyncStatus = { lastSuccess: undefined, standing: "NotAsked", error: undefined }
+      let trust: TrustStatus = { isMasterUnverified: false, certificates: [] }
       let usage: UsageStatus = noUsage
 
       const get = Effect.sync((): NodeStatus => ({
@@ -55,6 +58,7 @@ export class StatusBoard extends Context.Service<
         containment,
         limits,
         sync,
+        trust,
         usage,
         software: sorted(software),
         partitions: sorted(partitions),
@@ -80,6 +84,11 @@ export class StatusBoard extends Context.Service<
         setSync: (status) =>
           Effect.suspend(() => {
             sync = status
+            return changed
+          }),
+        setTrust: (status) =>
+          Effect.suspend(() => {
+            trust = status
             return changed
           }),
         setUsage: (status) =>

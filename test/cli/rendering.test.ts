@@ -151,6 +151,7 @@ const status: NodeStatus = {
   containment: "cgroup",
   limits: [{ option: "partition_pids_max", value: 500, heldBy: undefined, problem: "the pids controller is missing" }],
   sync: { lastSuccess: now - 5000, standing: "Answers", error: undefined },
+  trust: { isMasterUnverified: false, certificates: [] },
   usage: noUsage,
   software: [
     {

@@ -22,6 +22,7 @@ const status = (lastSuccess: number): NodeStatus => ({
   containment: "cgroup",
   limits: [],
   sync: { lastSuccess, standing: "Answers", error: undefined },
+  trust: { isMasterUnverified: false, certificates: [] },
   usage: noUsage,
   software: [],
   partitions: [],

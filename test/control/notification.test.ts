@@ -76,6 +76,7 @@ describe("describeNode", () => {
     containment: "cgroup",
     limits: [],
     sync: { lastSuccess: undefined, standing: "NotAsked", error: undefined },
+    trust: { isMasterUnverified: false, certificates: [] },
     usage: noUsage,
     software: [],
     partitions: [],

@@ -58,6 +58,7 @@ export const node = (changes: Partial<NodeStatus> = {}): NodeStatus => ({
   containment: "cgroup",
   limits: [],
   sync: { lastSuccess: start, standing: "Answers", error: undefined },
+  trust: { isMasterUnverified: false, certificates: [] },
   usage: noUsage,
   software: [software()],
   partitions: [],

@@ -46,6 +46,8 @@ describe("get", () => {
       const other = softwareUrl("/a.cfg")
       yield* board.setContainment("cgroup", [])
       yield* board.setSync({ lastSuccess: 7, standing: "Away", error: "x" })
+      const trust = { isMasterUnverified: true, certificates: [] }
+      yield* board.setTrust(trust)
       yield* board.setUsage({ ...noUsage, lastReport: 8 })
       yield* board.setPartition(slappart1, partition(slappart1))
       yield* board.setPartition(slappart0, partition(slappart0, 1))
@@ -59,6 +61,7 @@ describe("get", () => {
         containment: "cgroup",
         limits: [],
         sync: { lastSuccess: 7, standing: "Away", error: "x" },
+        trust,
         usage: { ...noUsage, lastReport: 8 },
         software: [software(other), software()],
         partitions: [partition(slappart0, 2), partition(slappart1)],

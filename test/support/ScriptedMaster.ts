@@ -3,6 +3,8 @@
 // misunderstanding there cannot hide itself; it has a real port, so that programs in other processes can use it.
 import * as crypto from "node:crypto"
 import * as http from "node:http"
+import * as https from "node:https"
+import { TLSSocket } from "node:tls"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -23,6 +25,8 @@ export interface Call {
   readonly query: Readonly<Record<string, string>>
   readonly form: Readonly<Record<string, string>>
   readonly headers: http.IncomingHttpHeaders
+  /** The name in the client's certificate. */
+  readonly client: string | undefined
   /** Milliseconds since 1970, of the machine's clock whatever clock the test uses. */
   readonly at: number
   /** The fault it met. */
@@ -163,6 +167,8 @@ class Machine {
       query: Object.fromEntries(searchParams),
       form: Object.fromEntries(new URLSearchParams(body)),
       headers: request.headers,
+      client:
+        request.socket instanceof TLSSocket ? request.socket.getPeerCertificate().subject?.CN?.toString() : undefined,
       at: Date.now(),
       fault: met?.fault._tag,
     }
@@ -211,10 +217,15 @@ class Machine {
   }
 }
 
-const serve = (machine: Machine, port: number): Effect.Effect<number, never, Scope.Scope> =>
+const serve = (
+  machine: Machine,
+  port: number,
+  tls: https.ServerOptions | undefined,
+): Effect.Effect<number, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.callback<{ readonly server: http.Server; readonly port: number }>((resume) => {
-      const server = http.createServer((request, response) => machine.receive(request, response))
+      const server = tls === undefined ? http.createServer() : https.createServer(tls)
+      server.on("request", (request, response) => machine.receive(request, response))
       server.once("error", (cause) => resume(Effect.die(cause)))
       server.listen(port, "127.0.0.1", () => {
         const address = server.address()
@@ -266,17 +277,20 @@ export interface ScriptedMasterOptions {
   readonly computer?: string
   /** Any free port when missing. */
   readonly port?: number
+  /** Speaks https when there. */
+  readonly tls?: https.ServerOptions
 }
 
 /** A scripted master until the scope closes; a port in use is a defect. */
-export const makeScriptedMaster = ({ computer = "COMP-1", port = 0 }: ScriptedMasterOptions = {}): Effect.Effect<
+export const makeScriptedMaster = ({ computer = "COMP-1", port = 0, tls }: ScriptedMasterOptions = {}): Effect.Effect<
   ScriptedMasterShape,
   never,
   Scope.Scope
 > =>
   Effect.suspend(() => {
     const machine = new Machine(computer)
-    return Effect.map(serve(machine, port), (bound) => shape(machine, `http://127.0.0.1:${bound}/`))
+    const scheme = tls === undefined ? "http" : "https"
+    return Effect.map(serve(machine, port, tls), (bound) => shape(machine, `${scheme}://127.0.0.1:${bound}/`))
   })
 
 export class ScriptedMaster extends Context.Service<ScriptedMaster, ScriptedMasterShape>()(

@@ -33,6 +33,7 @@ export const nodeConfig = (changes: Partial<NodeConfigShape> = {}): NodeConfigSh
   masterUrl: "http://127.0.0.1:1/",
   certificates: undefined,
   masterCaFile: undefined,
+  masterVerify: true,
   buildout: "/usr/bin/buildout",
   sharedPartList: [],
   buildTimePartList: [],

@@ -1,14 +1,28 @@
 // Connections to one master: a pool that is kept while the certificate files stay the same, proxies from the
 // environment, and short-lived pools for partitions that speak with their own certificate.
-import { constants } from "node:fs"
-import { open } from "node:fs/promises"
+import { createSecureContext } from "node:tls"
 import { Agent, type Dispatcher, EnvHttpProxyAgent } from "undici"
+import { readPem, type Validity, validitiesIn } from "../../files/certificates.ts"
 import { isLoopback, systemCertificates } from "../../files/network.ts"
 import { CredentialsError, maximumAnswer } from "./failures.ts"
 
 export interface CertificateFiles {
   readonly keyFile: string
   readonly certFile: string
+}
+
+/** Connections that show one certificate. */
+export interface Pool {
+  readonly dispatcher: Dispatcher
+  /** The file of the certificate that is shown, and when it is valid; undefined: none is, or nobody can read it. */
+  readonly shown: { readonly file: string; readonly validity: Validity } | undefined
+}
+
+export interface Trust {
+  /** CAs that may have signed the master's certificate; undefined: the system's. */
+  readonly caFile: string | undefined
+  /** False: anybody is taken for the master. */
+  readonly isVerified: boolean
 }
 
 /** What a TLS connection shows and trusts (PEM texts). */
@@ -25,36 +39,36 @@ interface Credentials {
 export class Connections {
   readonly #master: URL
   readonly #computer: CertificateFiles | undefined
-  readonly #caFile: string | undefined
-  #kept: { readonly credentials: Credentials; readonly dispatcher: Dispatcher } | undefined
+  readonly #trust: Trust
+  #kept: { readonly credentials: Credentials; readonly pool: Pool } | undefined
 
-  constructor(master: URL, computer: CertificateFiles | undefined, caFile: string | undefined) {
+  constructor(master: URL, computer: CertificateFiles | undefined, trust: Trust) {
     this.#master = master
     this.#computer = computer
-    this.#caFile = caFile
+    this.#trust = trust
   }
 
   /** The pool that shows the computer's certificate. */
-  async computer(): Promise<Dispatcher> {
+  async computer(): Promise<Pool> {
     const credentials = await this.#read(this.#computer)
     if (this.#kept !== undefined && same(this.#kept.credentials, credentials)) {
-      return this.#kept.dispatcher
+      return this.#kept.pool
     }
-    const former = this.#kept?.dispatcher
-    const dispatcher = connect(this.#master, credentials)
-    this.#kept = { credentials, dispatcher }
+    const former = this.#kept?.pool
+    const pool = this.#connect(this.#computer, credentials)
+    this.#kept = { credentials, pool }
     // Ends by itself when its last call has its answer.
-    void former?.close()
-    return dispatcher
+    void former?.dispatcher.close()
+    return pool
   }
 
   /** A pool that shows this certificate; whoever asked closes it. Undefined: there is no such certificate, or no TLS. */
-  async own(files: CertificateFiles): Promise<Dispatcher | undefined> {
+  async own(files: CertificateFiles): Promise<Pool | undefined> {
     if (this.#master.protocol !== "https:") {
       return undefined
     }
     try {
-      return connect(this.#master, await this.#read(files))
+      return this.#connect(files, await this.#read(files))
     } catch (error) {
       if (error instanceof CredentialsError && isMissing(error.cause)) {
         return undefined
@@ -64,7 +78,15 @@ export class Connections {
   }
 
   async destroy(): Promise<void> {
-    await this.#kept?.dispatcher.destroy()
+    await this.#kept?.pool.dispatcher.destroy()
+  }
+
+  #connect(files: CertificateFiles | undefined, credentials: Credentials): Pool {
+    const validity = credentials.cert === undefined ? undefined : validitiesIn(credentials.cert)?.[0]
+    return {
+      dispatcher: connect(this.#master, credentials, this.#trust.isVerified),
+      shown: files && validity && { file: files.certFile, validity },
+    }
   }
 
   async #read(files: CertificateFiles | undefined): Promise<Credentials> {
@@ -72,9 +94,9 @@ export class Connections {
       return { key: undefined, cert: undefined, ca: undefined }
     }
     return {
-      key: files && (await readPem(files.keyFile)),
-      cert: files && (await readPem(files.certFile)),
-      ca: this.#caFile === undefined ? undefined : await readPem(this.#caFile),
+      key: files && (await readCredential(files.keyFile)),
+      cert: files && (await readCredential(files.certFile)),
+      ca: this.#trust.caFile === undefined ? undefined : await readCredential(this.#trust.caFile),
     }
   }
 }
@@ -85,31 +107,28 @@ const same = (left: Credentials, right: Credentials): boolean =>
 /** Reports come in bursts, one for each partition: more calls at once would only queue up in the master. */
 const maximumConnections = 16
 
-const connect = (master: URL, { ca, cert, key }: Credentials): Dispatcher => {
-  const tls = {
-    ca: ca === undefined ? systemCertificates() : [ca],
-    ...(key !== undefined && cert !== undefined ? { key, cert } : {}),
-  }
+const connect = (master: URL, { ca, cert, key }: Credentials, isVerified: boolean): Dispatcher => {
+  // Made once: reading a system's CAs for every connection would take longer than the call.
+  const secureContext =
+    master.protocol === "https:"
+      ? createSecureContext({ ca: ca === undefined ? systemCertificates() : [ca], ...pairOf(key, cert) })
+      : undefined
+  const tls = { rejectUnauthorized: isVerified, ...(secureContext && { secureContext }) }
   const options = { maxResponseSize: maximumAnswer, allowH2: false, connections: maximumConnections }
   // A proxy could not reach this machine's own master.
   return isLoopback(master.hostname)
     ? new Agent({ ...options, connect: tls })
-    : new EnvHttpProxyAgent({ ...options, connect: tls, requestTls: tls })
+    : new EnvHttpProxyAgent({ ...options, connect: tls, requestTls: tls, proxyTls: { ca: systemCertificates() } })
 }
+
+const pairOf = (key: string | undefined, cert: string | undefined) =>
+  key === undefined || cert === undefined ? {} : { key, cert }
 
 const isMissing = (error: unknown): boolean => error instanceof Error && "code" in error && error.code === "ENOENT"
 
-/** A file of CAs can hold hundreds; a partition owns its own certificate file and may fill it with anything. */
-const maximumPem = 2 * 1024 * 1024
-
-const readPem = async (path: string): Promise<string> => {
+const readCredential = async (path: string): Promise<string> => {
   try {
-    await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
-    const { size } = await file.stat()
-    if (size > maximumPem) {
-      throw new Error(`it has ${size} bytes`)
-    }
-    return await file.readFile("latin1")
+    return await readPem(path)
   } catch (cause) {
     const problem = cause instanceof Error ? cause.message : String(cause)
     throw new CredentialsError(`${path} cannot be read (${problem})`, { cause })

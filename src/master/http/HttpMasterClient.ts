@@ -1,10 +1,10 @@
 // The master over HTTP (slap-protocol.md). It never repeats a call: callers know whether and when that makes sense.
 import { unescape } from "node:querystring"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
-import type { Dispatcher } from "undici"
 import type { DesiredState } from "../../domain/DesiredState.ts"
 import type { ComputerId } from "../../domain/ids.ts"
 import { MasterClient, type PartitionCertificate } from "../MasterClient.ts"
@@ -12,7 +12,7 @@ import type { MasterError } from "../MasterError.ts"
 import { decodeComputer } from "../wire/computer.ts"
 import { decodeMarshal, type SlapValue } from "../wire/marshal.ts"
 import { callOf, post, query, type SlapCall } from "./calls.ts"
-import { type CertificateFiles, Connections } from "./Connections.ts"
+import { type CertificateFiles, Connections, type Pool } from "./Connections.ts"
 import { type Answer, exchange } from "./exchange.ts"
 import { type CallPlace, invalidAnswer, statusError, timedOut, transportError } from "./failures.ts"
 
@@ -22,6 +22,8 @@ export interface HttpMasterOptions {
   readonly certificates: (CertificateFiles & { readonly repositoryPath: string }) | undefined
   /** CAs that may have signed the master's certificate; undefined: the system's. */
   readonly masterCaFile: string | undefined
+  /** False: the master's certificate is not verified, and anybody can be the master. True when missing. */
+  readonly masterVerify?: boolean
   /** Our own version, told in `User-Agent`. */
   readonly version: string
 }
@@ -87,7 +89,10 @@ type Send = (call: SlapCall, headers?: Readonly<Record<string, string>>) => Effe
 const makeSend = Effect.fnUntraced(function* (options: HttpMasterOptions) {
   const { authorization, base } = parseMasterUrl(options.masterUrl)
   const connections = yield* Effect.acquireRelease(
-    Effect.sync(() => new Connections(base, options.certificates, options.masterCaFile)),
+    Effect.sync(() => {
+      const { certificates, masterCaFile: caFile, masterVerify: isVerified = true } = options
+      return new Connections(base, certificates, { caFile, isVerified })
+    }),
     (opened) => Effect.promise(() => opened.destroy()),
   )
   const common = { ...authorization, "user-agent": `slapgrid/${options.version}`, accept: "*/*" }
@@ -100,10 +105,13 @@ const makeSend = Effect.fnUntraced(function* (options: HttpMasterOptions) {
         ? { url: new URL(`?${fields}`, url), verb: call.verb, headers: { ...common, ...headers }, body: undefined }
         : { url, verb: call.verb, headers: { ...common, ...headers, ...formHeaders }, body: fields }
     const own = await partitionConnection(connections, options.certificates, call)
+    const pool = own ?? (await connections.computer())
     try {
-      return await exchange(own ?? (await connections.computer()), request, signal)
+      return await exchange(pool.dispatcher, request, signal)
+    } catch (cause) {
+      throw new ExchangeFailure(cause, pool)
     } finally {
-      await own?.destroy()
+      await own?.dispatcher.destroy()
     }
   }
 
@@ -111,8 +119,13 @@ const makeSend = Effect.fnUntraced(function* (options: HttpMasterOptions) {
     const place = { method: call.method, master: base }
     return Effect.tryPromise({
       try: (signal) => attempt(call, headers, signal),
-      catch: (thrown) => transportError(place, thrown),
+      catch: (thrown) => thrown,
     }).pipe(
+      Effect.catch((thrown) =>
+        Effect.flatMap(Clock.currentTimeMillis, (now) =>
+          Effect.fail(transportError(place, thrown, invalidCertificate(thrown, now))),
+        ),
+      ),
       Effect.timeoutOrElse({
         duration: `${timeoutSeconds} seconds`,
         orElse: () => Effect.fail(timedOut(place, timeoutSeconds)),
@@ -127,6 +140,21 @@ const makeSend = Effect.fnUntraced(function* (options: HttpMasterOptions) {
   return send
 })
 
+/** A call that got no whole answer over these connections. */
+class ExchangeFailure extends Error {
+  readonly pool: Pool
+  constructor(cause: unknown, pool: Pool) {
+    super("the call failed", { cause })
+    this.pool = pool
+  }
+}
+
+/** The file of the certificate that was shown, if it is not valid now: masters do not tell that they mind. */
+const invalidCertificate = (thrown: unknown, now: number): string | undefined => {
+  const shown = thrown instanceof ExchangeFailure ? thrown.pool.shown : undefined
+  return shown !== undefined && (now < shown.validity.from || now > shown.validity.until) ? shown.file : undefined
+}
+
 const formHeaders = { "content-type": "application/x-www-form-urlencoded" }
 
 const isFine = (call: SlapCall, headers: Readonly<Record<string, string>>, status: number): boolean =>
@@ -139,7 +167,7 @@ const partitionConnection = (
   connections: Connections,
   certificates: HttpMasterOptions["certificates"],
   { partition }: SlapCall,
-): Promise<Dispatcher | undefined> => {
+): Promise<Pool | undefined> => {
   if (partition === undefined || certificates === undefined) {
     return Promise.resolve(undefined)
   }

@@ -1,6 +1,7 @@
 // Turns what went wrong with a call into a MasterError: the reason decides what the agent does, the message is what an
 // operator reads. Messages never show keys, certificates or credentials.
 import { MasterError, type MasterErrorReason } from "../MasterError.ts"
+import { afterClose, explainHandshake, isRefusedMaster } from "./handshake.ts"
 
 /** Which call failed, and where. */
 export interface CallPlace {
@@ -53,10 +54,13 @@ export const invalidAnswer = (place: CallPlace, status: number, problem: string)
 export const timedOut = (place: CallPlace, seconds: number): MasterError =>
   failure(place, "Unreachable", `no complete answer within ${seconds} s; ask again later`)
 
-/** For a call that got no answer: what the socket, TLS or the reading of a certificate file threw. */
-export const transportError = (place: CallPlace, thrown: unknown): MasterError => {
+/**
+ * For a call that got no answer: what the socket, TLS or the reading of a certificate file threw. `invalid` is the file
+ * of the certificate that was shown, if it is not valid now.
+ */
+export const transportError = (place: CallPlace, thrown: unknown, invalid?: string): MasterError => {
   const root = rootOf(thrown)
-  const [reason, explanation] = explain(root, place.master.protocol === "https:")
+  const [reason, explanation] = explain(root, place.master.protocol === "https:", invalid)
   return failure(place, reason, explanation, { isUnsent: isUnsent(root) })
 }
 
@@ -99,28 +103,19 @@ const rootOf = (thrown: unknown, depth = 0): Thrown => {
   }
 }
 
-const untrusted = new Set([
-  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
-  "UNABLE_TO_GET_ISSUER_CERT",
-  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
-  "SELF_SIGNED_CERT_IN_CHAIN",
-  "DEPTH_ZERO_SELF_SIGNED_CERT",
-  "CERT_UNTRUSTED",
-  "INVALID_CA",
-])
-
 /** Whether it failed before there was a connection that the master's certificate was good for. */
 const isUnsent = ({ code, syscall }: Thrown): boolean =>
   syscall === "connect" ||
   syscall === "getaddrinfo" ||
   code === "UND_ERR_CONNECT_TIMEOUT" ||
   code === "SLAPGRID_CREDENTIALS" ||
-  code === "ERR_TLS_CERT_ALTNAME_INVALID" ||
-  code.startsWith("ERR_OSSL_") ||
-  code.startsWith("CERT_") ||
-  untrusted.has(code)
+  isRefusedMaster(code)
 
-const explain = ({ code, message }: Thrown, secure: boolean): readonly [MasterErrorReason, string] => {
+const explain = (
+  { code, message }: Thrown,
+  secure: boolean,
+  invalid: string | undefined,
+): readonly [MasterErrorReason, string] => {
   if (code === "SLAPGRID_CREDENTIALS" || code.startsWith("ERR_OSSL_")) {
     return [
       "Unauthorised",
@@ -130,32 +125,12 @@ const explain = ({ code, message }: Thrown, secure: boolean): readonly [MasterEr
   if (code === "UND_ERR_RES_EXCEEDED_MAX_SIZE") {
     return ["InvalidAnswer", `the answer is larger than ${maximumAnswer / 1024 / 1024} MB: ${advice.InvalidAnswer}`]
   }
-  if (untrusted.has(code)) {
-    return [
-      "Unreachable",
-      `the master's certificate is signed by no CA that is trusted here (${code}); name its CA in master_ca_file`,
-    ]
-  }
-  if (code === "ERR_TLS_CERT_ALTNAME_INVALID") {
-    return ["Unreachable", `the master's certificate is for another name (${printable(message)}); check master_url`]
-  }
-  if (code === "CERT_HAS_EXPIRED" || code === "CERT_NOT_YET_VALID") {
-    return [
-      "Unreachable",
-      `the master's certificate is not valid today (${code}); check the master and this computer's clock`,
-    ]
-  }
-  if (code.startsWith("ERR_SSL_") && code.includes("ALERT")) {
-    return [
-      "Unreachable",
-      `the master ended the TLS handshake (${code}): it refuses or misses this computer's certificate; check cert_file and key_file`,
-    ]
+  const handshake = explainHandshake(code, printable(message), invalid)
+  if (handshake !== undefined) {
+    return ["Unreachable", handshake]
   }
   const detail = code === "" || message.includes(code) ? "" : ` (${code})`
-  const hint =
-    secure && closed.has(code)
-      ? "; a master also does that when it refuses or misses this computer's certificate: check cert_file and key_file"
-      : ""
+  const hint = secure && closed.has(code) ? `; ${afterClose(invalid)}` : ""
   return ["Unreachable", `no answer: ${printable(message)}${detail}${hint}; ask again later`]
 }
 

@@ -13,7 +13,7 @@ import { type FakeCache, makeCache, makeSigner, sha512 } from "../../support/Fak
 import { release } from "../../support/facts.ts"
 import { openBelow, stranger } from "../../support/scratch.ts"
 import { gzipped, type Member } from "../../support/tarball.ts"
-import { makeAuthority } from "../../master/http/server.ts"
+import { makeAuthority } from "../../support/Authority.ts"
 import { folder, makeNode, type Options, os } from "./support.ts"
 
 const archive = (...members: ReadonlyArray<Member>): Buffer =>

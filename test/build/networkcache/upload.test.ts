@@ -11,7 +11,7 @@ import type { NetworkCacheConfig } from "../../../src/config/networkCache.ts"
 import { type FakeCache, makeCache, makeSigner, sha512, type Signer } from "../../support/FakeCache.ts"
 import { release, softwareUrl } from "../../support/facts.ts"
 import { isRoot, openBelow, stranger } from "../../support/scratch.ts"
-import { makeAuthority } from "../../master/http/server.ts"
+import { makeAuthority } from "../../support/Authority.ts"
 import { eventually } from "../../support/waiting.ts"
 import { folder, makeNode, type Options, os } from "./support.ts"
 

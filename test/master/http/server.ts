@@ -1,11 +1,7 @@
-// A node:http(s) server on loopback that plays the master, and private certificates made with the openssl command.
-import { execFileSync } from "node:child_process"
-import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+// A node:http(s) server on loopback that plays the master.
 import * as http from "node:http"
 import * as https from "node:https"
 import type { AddressInfo } from "node:net"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import { TLSSocket } from "node:tls"
 import * as Effect from "effect/Effect"
 
@@ -88,39 +84,5 @@ const answer = (
   } else if (reply !== undefined) {
     response.writeHead(reply.status ?? 200, reply.headers)
     response.end(reply.body ?? "")
-  }
-}
-
-export interface Authority {
-  readonly directory: string
-  readonly caFile: string
-  /** Makes `<name>.crt` and `<name>.key`, signed by this authority. */
-  readonly issue: (name: string, subject?: string) => { readonly certFile: string; readonly keyFile: string }
-  readonly read: (file: string) => Buffer
-  readonly remove: () => void
-}
-
-const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-
-export const makeAuthority = (): Authority => {
-  const directory = mkdtempSync(join(tmpdir(), "slapgrid-ca-"))
-  const openssl = (...words: ReadonlyArray<string>) => execFileSync("openssl", words, { cwd: directory, stdio: "pipe" })
-  openssl("req", "-x509", ...newKey, "-subj", "/CN=Test CA", "-keyout", "ca.key", "-out", "ca.crt")
-  return {
-    directory,
-    caFile: join(directory, "ca.crt"),
-    issue: (name, subject = name) => {
-      const extensions = [
-        "-addext",
-        "subjectAltName=IP:127.0.0.1,DNS:master.invalid",
-        "-addext",
-        "basicConstraints=critical,CA:FALSE",
-      ]
-      const files = ["-CA", "ca.crt", "-CAkey", "ca.key", "-keyout", `${name}.key`, "-out", `${name}.crt`]
-      openssl("req", "-x509", ...newKey, "-subj", `/CN=${subject}`, ...extensions, ...files)
-      return { certFile: join(directory, `${name}.crt`), keyFile: join(directory, `${name}.key`) }
-    },
-    read: (file) => readFileSync(join(directory, file)),
-    remove: () => rmSync(directory, { recursive: true }),
   }
 }

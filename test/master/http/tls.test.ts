@@ -3,9 +3,11 @@ import { connect } from "node:net"
 import { join } from "node:path"
 import { describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as TestClock from "effect/testing/TestClock"
 import { afterAll, beforeAll, expect, vi } from "vitest"
 import type { HttpMasterOptions } from "../../../src/master/http/HttpMasterClient.ts"
-import { type Authority, fakeMaster, makeAuthority, type Script } from "./server.ts"
+import { type Authority, makeAuthority } from "../../support/Authority.ts"
+import { fakeMaster, type Script } from "./server.ts"
 import { bang, clientOf, computerXml, slappart0, started } from "./support.ts"
 
 let authority: Authority
@@ -74,10 +76,35 @@ describe("https", () => {
         repositoryPath: stranger.directory,
       }
       const client = yield* clientOf(master.url, { ...trusted(), certificates })
+      yield* TestClock.setTime(Date.now())
       const error = yield* Effect.flip(client.report(started))
       expect(error.reason).toBe("Unreachable")
       expect(error.message).toContain("refuses or misses this computer's certificate")
       expect(master.received).toStrictEqual([])
+    }),
+  )
+
+  it.effect("is refused by the master with a certificate that has expired, which it does not tell: we do", () =>
+    Effect.gen(function* () {
+      const master = yield* tlsMaster()
+      authority.issue("old", { from: new Date("2020-01-01"), until: new Date("2020-02-01") })
+      const client = yield* clientOf(master.url, trusted("old"))
+      yield* TestClock.setTime(Date.now())
+      const error = yield* Effect.flip(client.report(started))
+      expect(error.reason).toBe("Unreachable")
+      expect(error.message).toContain(`the certificate in ${file("old.crt")} is not valid today`)
+    }),
+  )
+
+  it.effect("works with anybody when nothing is to be verified", () =>
+    Effect.gen(function* () {
+      stranger.issue("other", { altName: "DNS:elsewhere.invalid", isSelfSigned: true })
+      const pair = { key: stranger.read("other.key"), cert: stranger.read("other.crt") }
+      const master = yield* fakeMaster(() => ({}), pair)
+      yield* (yield* clientOf(master.url, { ...trusted(), masterVerify: false })).report(started)
+      const error = yield* Effect.flip((yield* clientOf(master.url, trusted())).report(started))
+      expect(error.message).toContain("is self-signed and not trusted here")
+      expect(master.received.length).toBe(1)
     }),
   )
 
