@@ -16,12 +16,11 @@ const interval = "1 minute"
 
 const lookAt = Effect.fnUntraced(function* (path: string, use: "shown" | "trusted") {
   const now = yield* Clock.currentTimeMillis
-  return yield* Effect.matchEffect(
+  return yield* Effect.match(
     Effect.tryPromise(() => readPem(path)),
     {
-      onSuccess: (pem) => Effect.succeed(warningOf(path, use, validitiesIn(pem), now)),
-      onFailure: (): Effect.Effect<CertificateWarning> =>
-        Effect.succeed({ path, expires: undefined, problem: "cannot be read" }),
+      onSuccess: (pem) => warningOf(path, use, validitiesIn(pem), now),
+      onFailure: (): CertificateWarning => ({ path, expires: undefined, problem: "cannot be read" }),
     },
   )
 })

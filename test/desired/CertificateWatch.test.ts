@@ -1,5 +1,6 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { assert, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/testing/TestClock"
@@ -9,8 +10,6 @@ import { StatusBoard } from "../../src/report/StatusBoard.ts"
 import { makeAuthority } from "../support/Authority.ts"
 import { nodeConfig } from "../support/facts.ts"
 import { eventually } from "../support/waiting.ts"
-
-const day = 86_400_000
 
 const authority = Effect.acquireRelease(Effect.sync(makeAuthority), ({ remove }) => Effect.sync(remove))
 
@@ -41,14 +40,13 @@ const nextTrust = (before: unknown) =>
 
 it.effect("certificates that end soon are told, and no longer when they were renewed", () =>
   Effect.gen(function* () {
-    const now = Date.now()
-    yield* TestClock.setTime(now)
+    yield* TestClock.setTime(yield* TestClock.withLive(Clock.currentTimeMillis))
     const { caFile, directory, issue } = yield* authority
     const repositoryPath = `${directory}/pki`
     mkdirSync(repositoryPath)
-    const good = issue("good", { until: new Date(now + 100 * day) })
-    const own = issue("own", { until: new Date(now + 12.5 * day) })
-    const old = issue("old", { from: new Date(now - 9 * day), until: new Date(now - 2 * day) })
+    const good = issue("good", { days: [-1, 100] })
+    const own = issue("own", { days: [-1, 12.5] })
+    const old = issue("old", { days: [-9, -2] })
     writeFileSync(`${repositoryPath}/slappart0.crt`, readFileSync(old.certFile))
     writeFileSync(`${repositoryPath}/slappart1.crt`, readFileSync(good.certFile))
     writeFileSync(`${repositoryPath}/slappart2.crt`, "")

@@ -34,19 +34,16 @@ import { type Program, runToEnd } from "../support/Program.ts"
 import { makeScriptedMaster, named, type ScriptedMasterShape } from "../support/ScriptedMaster.ts"
 import { eventually } from "../support/waiting.ts"
 
-const day = 86_400_000
-const past = { from: new Date(Date.now() - 9 * day), until: new Date(Date.now() - day) }
-
 const makeCertificates = Effect.acquireRelease(
   Effect.sync(() => {
     const authority = makeAuthority()
     authority.issue("master")
     authority.issue("elsewhere", { altName: "DNS:elsewhere.invalid" })
-    authority.issue("expired", past)
-    authority.issue("future", { from: new Date(Date.now() + day), until: new Date(Date.now() + 9 * day) })
+    authority.issue("expired", { days: [-9, -1] })
+    authority.issue("future", { days: [1, 9] })
     authority.issue("self-signed", { isSelfSigned: true })
-    authority.issue("COMP-1", { until: new Date(Date.now() + 90 * day) })
-    authority.issue("COMP-1-renewed", { until: new Date(Date.now() + 5.5 * day) })
+    authority.issue("COMP-1", { days: [-1, 90] })
+    authority.issue("COMP-1-renewed", { days: [-1, 5.5] })
     authority.issue("slappart0", { subject: "own of slappart0" })
     return authority
   }),

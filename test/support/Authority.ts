@@ -9,9 +9,8 @@ export interface Issue {
   readonly subject?: string
   /** Whom it is for; this machine's loopback address and `master.invalid` when missing. */
   readonly altName?: string
-  /** When it is valid; for two days from now when missing. */
-  readonly from?: Date
-  readonly until?: Date
+  /** When it is valid, in days from now; for two days when missing. */
+  readonly days?: readonly [from: number, until: number]
   /** Signed with its own key instead of the authority's. */
   readonly isSelfSigned?: boolean
 }
@@ -44,7 +43,10 @@ commonName = supplied
 `
 
 /** `20260102030405Z`, as openssl wants it. */
-const timeOf = (date: Date): string => `${date.toISOString().replaceAll(/[-:T]/g, "").slice(0, 14)}Z`
+const inDays = (days: number): string => {
+  const date = new Date(Date.now() + days * 86_400_000)
+  return `${date.toISOString().replaceAll(/[-:T]/g, "").slice(0, 14)}Z`
+}
 
 export const makeAuthority = (): Authority => {
   const directory = mkdtempSync(join(tmpdir(), "slapgrid-ca-"))
@@ -52,9 +54,9 @@ export const makeAuthority = (): Authority => {
   writeFileSync(join(directory, "ca.cnf"), settings)
   writeFileSync(join(directory, "index.txt"), "")
   openssl("req", "-x509", ...newKey, "-days", "2", "-subj", "/CN=Test CA", "-keyout", "ca.key", "-out", "ca.crt")
-  const sign = (name: string, { from, isSelfSigned = false, until }: Issue) => {
+  const sign = (name: string, { days, isSelfSigned = false }: Issue) => {
     const signer = isSelfSigned ? ["-selfsign", "-keyfile", `${name}.key`] : ["-cert", "ca.crt", "-keyfile", "ca.key"]
-    const dates = [...(from ? ["-startdate", timeOf(from)] : []), ...(until ? ["-enddate", timeOf(until)] : [])]
+    const dates = days === undefined ? [] : ["-startdate", inDays(days[0]), "-enddate", inDays(days[1])]
     const files = ["-in", `${name}.csr`, "-out", `${name}.crt`]
     openssl("ca", "-batch", "-notext", "-config", "ca.cnf", ...signer, ...dates, ...files)
   }

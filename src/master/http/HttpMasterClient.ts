@@ -119,11 +119,11 @@ const makeSend = Effect.fnUntraced(function* (options: HttpMasterOptions) {
     const place = { method: call.method, master: base }
     return Effect.tryPromise({
       try: (signal) => attempt(call, headers, signal),
-      catch: (thrown) => thrown,
+      catch: (thrown) => (thrown instanceof ExchangeFailure ? thrown : new ExchangeFailure(thrown, undefined)),
     }).pipe(
-      Effect.catch((thrown) =>
+      Effect.catch((failure) =>
         Effect.flatMap(Clock.currentTimeMillis, (now) =>
-          Effect.fail(transportError(place, thrown, invalidCertificate(thrown, now))),
+          Effect.fail(transportError(place, failure, invalidCertificate(failure, now))),
         ),
       ),
       Effect.timeoutOrElse({
@@ -140,18 +140,18 @@ const makeSend = Effect.fnUntraced(function* (options: HttpMasterOptions) {
   return send
 })
 
-/** A call that got no whole answer over these connections. */
+/** A call that got no whole answer; `pool` is there once it was known. */
 class ExchangeFailure extends Error {
-  readonly pool: Pool
-  constructor(cause: unknown, pool: Pool) {
+  readonly pool: Pool | undefined
+  constructor(cause: unknown, pool: Pool | undefined) {
     super("the call failed", { cause })
     this.pool = pool
   }
 }
 
 /** The file of the certificate that was shown, if it is not valid now: masters do not tell that they mind. */
-const invalidCertificate = (thrown: unknown, now: number): string | undefined => {
-  const shown = thrown instanceof ExchangeFailure ? thrown.pool.shown : undefined
+const invalidCertificate = ({ pool }: ExchangeFailure, now: number): string | undefined => {
+  const shown = pool?.shown
   return shown !== undefined && (now < shown.validity.from || now > shown.validity.until) ? shown.file : undefined
 }
 
