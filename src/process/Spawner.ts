@@ -28,6 +28,8 @@ export interface Command {
   readonly env: Readonly<Record<string, string>>
   readonly credentials: Credentials | undefined
   readonly umask: number
+  /** Open descriptor that is standard input; undefined: that is empty. */
+  readonly input?: number | undefined
   /** Open descriptor that gets stdout and stderr. */
   readonly output: number
   /** Milliseconds; undefined: no limit. */
@@ -70,6 +72,7 @@ export class Spawner extends Context.Service<Spawner, SpawnerShape>()("slapgrid/
             env: command.env,
             user: credentials === undefined ? null : { ...credentials, groups: groupsOf(credentials) },
             umask: command.umask,
+            input: command.input === undefined ? null : descriptorPath(command.input),
             output: descriptorPath(command.output),
             waits: command.isService,
             cgroup: cgroup ?? null,

@@ -4,12 +4,20 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { type ChildProcess, spawn } from "node:child_process"
-import { existsSync } from "node:fs"
+import { closeSync, constants, existsSync, openSync } from "node:fs"
 import * as os from "node:os"
 import type { ExitStatus } from "../../domain/ExitStatus.ts"
 import { inheritedEnvironment } from "../../files/machine.ts"
 import { type Answer, type End, exitStatusOf, failureOf, type Request } from "./protocol.ts"
 import { launcherSource } from "./source.ts"
+
+const { O_NONBLOCK, O_RDONLY, O_WRONLY } = constants
+
+/** Descriptors of the agent's. */
+export interface PipeEnds {
+  readonly reader: number
+  readonly writer: number
+}
 
 /** Why the launcher did not do what it was asked for. */
 export class LaunchError extends Schema.TaggedError<LaunchError>()("LaunchError", {
@@ -100,6 +108,31 @@ export class Connection {
   signal(pid: number, signal: NodeJS.Signals): boolean {
     if (this.#isOpen) this.#child.stdin?.write(`${JSON.stringify({ pid, signal: os.constants.signals[signal] })}\n`)
     return this.#isOpen
+  }
+
+  /** Opens both ends of a new pipe: the launcher made it, and only the agent has it afterwards. */
+  get pipe(): Effect.Effect<PipeEnds, LaunchError> {
+    return Effect.flatMap(this.ask({ pipe: true }), ({ answer: { reader = -1, writer = -1 } }) =>
+      Effect.try({
+        try: () => this.#openPipe(reader, writer),
+        catch: (cause) => new LaunchError({ errno: 0, message: `cannot open a pipe: ${String(cause)}` }),
+      }),
+    ).pipe(Effect.uninterruptible)
+  }
+
+  #openPipe(reader: number, writer: number): PipeEnds {
+    const open = (fd: number, flags: number) => openSync(`/proc/${this.#child.pid}/fd/${fd}`, flags | O_NONBLOCK)
+    try {
+      const from = open(reader, O_RDONLY)
+      try {
+        return { reader: from, writer: open(writer, O_WRONLY) }
+      } catch (cause) {
+        closeSync(from)
+        throw cause
+      }
+    } finally {
+      if (this.#isOpen) this.#child.stdin?.write(`${JSON.stringify({ close: [reader, writer] })}\n`)
+    }
   }
 
   #receive(text: string): void {

@@ -6,7 +6,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { ExitStatus } from "../../domain/ExitStatus.ts"
-import { Connection, type LaunchError, type LauncherLost } from "./Connection.ts"
+import { Connection, type LaunchError, type LauncherLost, type PipeEnds } from "./Connection.ts"
 import { descriptorPath, type StartRequest } from "./protocol.ts"
 
 export interface Launched {
@@ -33,6 +33,8 @@ export class Launcher extends Context.Service<
     readonly start: (request: StartRequest) => Effect.Effect<Launched, LaunchError>
     /** Removes the first `length` bytes of an open file, a multiple of the file system's block size: fallocate(2). */
     readonly collapse: (fd: number, length: number) => Effect.Effect<void, LaunchError>
+    /** A new pipe, not inherited by anything; who asked for it closes both ends. */
+    readonly pipe: Effect.Effect<PipeEnds, LaunchError>
     /** Undefined for a uid without an entry. */
     readonly account: (uid: number) => Effect.Effect<Account | undefined, LaunchError>
   }
@@ -61,7 +63,8 @@ export class Launcher extends Context.Service<
         const { groups, home, name } = (yield* (yield* current).ask({ account: uid })).answer
         return name === undefined || home === undefined ? undefined : { name, home, groups: groups ?? [] }
       })
-      return Launcher.of({ start, collapse, account })
+      const pipe = Effect.flatMap(current, (through) => through.pipe)
+      return Launcher.of({ start, collapse, pipe, account })
     }),
   )
 }

@@ -109,7 +109,7 @@ def become_program(request, at):
     if request["waits"]:
         wait_for_ever()
     else:
-        take(0, "/dev/null", os.O_RDONLY)
+        take(0, request["input"] or "/dev/null", os.O_RDONLY)
     at("open its output")
     take(1, request["output"], os.O_WRONLY | os.O_APPEND)
     os.dup2(1, 2)
@@ -229,8 +229,22 @@ class Launcher:
             request = json.loads(line.decode())
             if "signal" in request:
                 self.signal(request)
+            elif "close" in request:
+                for pipe_end in request["close"]:
+                    os.close(pipe_end)
+            elif "pipe" in request:
+                self.pipe(request["id"])
             else:
                 self.start(request)
+
+    def pipe(self, number):
+        """Makes a pipe that the agent opens through /proc, and then has closed here. Node itself can make none."""
+        try:
+            reader, writer = os.pipe()
+        except OSError as error:
+            self.tell({"id": number, "step": "make a pipe", "errno": error.errno})
+            return
+        self.tell({"id": number, "reader": reader, "writer": writer})
 
     def start(self, request):
         number = request["id"]

@@ -12,8 +12,10 @@ export interface StartRequest {
   readonly umask: number
   /** Path that is opened for appending as stdout and stderr. */
   readonly output: string
-  /** Whether standard input is open without data, so that a reader waits; else it is empty. */
+  /** Whether standard input is open without data, so that a reader waits; else it is `input`. */
   readonly waits: boolean
+  /** Path that is opened as standard input; null: it is empty. */
+  readonly input: string | null
   /** Directory of the cgroup to join before anything else; null: the launcher's own. */
   readonly cgroup: string | null
   /** Limit on the number of its user's processes; null: none. */
@@ -33,7 +35,12 @@ export interface AccountRequest {
   readonly account: number
 }
 
-export type Request = StartRequest | CollapseRequest | AccountRequest
+/** Asks for a pipe: its ends are open in the launcher until it is told to close them. */
+export interface PipeRequest {
+  readonly pipe: true
+}
+
+export type Request = StartRequest | CollapseRequest | AccountRequest | PipeRequest
 
 /** The answer to the request with that `id`: which fields it has depends on the request. */
 export interface Answer {
@@ -43,6 +50,9 @@ export interface Answer {
   readonly name?: string
   readonly home?: string
   readonly groups?: ReadonlyArray<number>
+  /** Descriptors of the launcher's. */
+  readonly reader?: number
+  readonly writer?: number
   /** What failed, with its errno, or in words when there is none. */
   readonly step?: string
   readonly errno?: number

@@ -33,6 +33,7 @@ const started = Effect.gen(function* () {
     umask: 0o022,
     output: descriptorPath(output),
     waits: true,
+    input: null,
     cgroup: null,
     processes: null,
     dies: false,
