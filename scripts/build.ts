@@ -12,6 +12,7 @@ execFileSync("tsc", ["-p", "tsconfig.build.json", "--outDir", target], { stdio: 
 const pythonPrograms = new Map([
   ["process/launcher/source.ts", { name: "launcherSource", file: "process/launcher/launcher.py" }],
   ["process/warm/source.ts", { name: "helperSource", file: "process/warm/helper.py" }],
+  ["health/source.ts", { name: "pluginsSource", file: "health/plugins.py" }],
 ])
 for (const { file } of pythonPrograms.values()) copyFileSync(`src/${file}`, `${target}/${file}`)
 

@@ -18,6 +18,7 @@ import { CertificateWatch } from "./desired/CertificateWatch.ts"
 import { MasterSync } from "./desired/MasterSync.ts"
 import { Plans } from "./desired/Plans.ts"
 import { Passes } from "./desired/Passes.ts"
+import { Promises } from "./health/Promises.ts"
 import { agentDirectory } from "./files/machine.ts"
 import { HttpMasterClient } from "./master/http/HttpMasterClient.ts"
 import { Accounts } from "./process/Accounts.ts"
@@ -66,7 +67,7 @@ const onMachine = <A, E, R>(
   return top.pipe(
     Layer.provide(CertificateWatch.layer),
     Layer.provide([actors, ServiceCommands.layer, NodeMeter.layer]),
-    Layer.provide(PartitionServices.layer),
+    Layer.provide([PartitionServices.layer, Promises.layer]),
     Layer.provideMerge(usage),
     Layer.provide(UsageLedger.layer),
     Layer.provide(builds),

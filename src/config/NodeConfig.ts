@@ -37,6 +37,10 @@ export interface NodeConfigShape {
   readonly stopTimeout: number
   /** Age after which an unchanged partition is processed again; 0 always, negative never. */
   readonly maximumPeriodicity: number
+  /** How long a promise may take. */
+  readonly promiseTimeout: number
+  /** How many promises of a partition run at once. */
+  readonly promiseConcurrency: number
   /** Undefined: no limit. */
   readonly partitionTimeout: number | undefined
   /** How many software releases are built at a time. */

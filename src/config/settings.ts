@@ -45,6 +45,8 @@ const SYNC_INTERVAL = "60"
 const STOP_TIMEOUT = "60"
 const SOFTWARE_CONCURRENCY = "1"
 const WARM_IDLE = "60"
+const PROMISE_TIMEOUT = "20"
+const PROMISE_CONCURRENCY = "2"
 const SERVICE_LOG_MAX_SIZE = "100K"
 /** Logs are trimmed by blocks of the file system, and the last two stay. */
 const MIN_LOG_SIZE = 16 * 1024
@@ -65,6 +67,8 @@ const parseLogSize: Rule<number> = (text) =>
 const MIN_MEMORY = 1024 * 1024
 /** More never help: each build takes all processors by itself. */
 const MAX_BUILDS = 100
+/** Of one partition at once. */
+const MAX_PROMISES = 100
 /** The kernel's own: PID_MAX_LIMIT. */
 const MAX_PROCESSES = 4_194_304
 
@@ -261,6 +265,8 @@ export const resolveSettings = (sources: Sources, surroundings: Surroundings): S
     reportInterval: reader.valueOr("report_interval", parseSeconds(1), DAY),
     stopTimeout: reader.valueOr("stop_timeout", parseSeconds(1), STOP_TIMEOUT),
     maximumPeriodicity: reader.valueOr("maximum_periodicity", parseSeconds(Number.NEGATIVE_INFINITY), DAY),
+    promiseTimeout: reader.valueOr("promise_timeout", parseSeconds(1), PROMISE_TIMEOUT),
+    promiseConcurrency: reader.valueOr("promise_concurrency", parseCount(1, MAX_PROMISES), PROMISE_CONCURRENCY),
     partitionTimeout: reader.value("partition_timeout", parseSeconds(1), ["partition_timeout", "partition-timeout"]),
     softwareConcurrency: reader.valueOr("software_concurrency", parseCount(1, MAX_BUILDS), SOFTWARE_CONCURRENCY),
     softwareTimeout: reader.value("software_timeout", parseSeconds(1)),

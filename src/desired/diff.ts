@@ -31,4 +31,6 @@ export const samePartition = (a: DesiredPartition, b: DesiredPartition): boolean
   a.requested === b.requested &&
   a.software === b.software &&
   a.timestamp === b.timestamp &&
-  a.filter["retention_delay"] === b.filter["retention_delay"]
+  a.filter["retention_delay"] === b.filter["retention_delay"] &&
+  // The master knows of a failure, or no longer: its text alone is no news.
+  a.accessStatus?.startsWith("#error") === b.accessStatus?.startsWith("#error")

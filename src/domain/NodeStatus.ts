@@ -48,6 +48,19 @@ export type PartitionActualState =
   | "free"
   | "failed"
 
+export type PromiseKind = "plugin" | "executable"
+
+/** A promise of a partition, as it was checked last. */
+export interface PromiseStatus {
+  readonly kind: PromiseKind
+  /** Of its file. */
+  readonly name: string
+  readonly hasFailed: boolean
+  readonly checkedAt: number
+  /** What it said, the end of it, when it failed. */
+  readonly message: string | undefined
+}
+
 export interface PartitionStatus {
   readonly id: PartitionId
   readonly requested: PartitionRequestedState
@@ -58,6 +71,7 @@ export interface PartitionStatus {
   readonly waitingFor: string | undefined
   readonly error: string | undefined
   readonly services: ReadonlyArray<ServiceStatus>
+  readonly promises: ReadonlyArray<PromiseStatus>
 }
 
 /**

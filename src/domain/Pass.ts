@@ -85,14 +85,18 @@ export interface PartitionRest {
   readonly requested: DesiredPartition["requested"]
   readonly state: PartitionActualState
   readonly error: string | undefined
+  /** The error is a promise's: all else is done. */
+  readonly isByPromises: boolean
   readonly waitingFor: string | undefined
 }
 
 /** One that is to be removed may be kept for a while; one that is to be there and waits is not as it should be. */
 export const partitionOutcome = (subject: string, rest: PartitionRest): PassOutcome => {
-  const { error, requested, state, waitingFor } = rest
+  const { error, isByPromises, requested, state, waitingFor } = rest
   const problem = error ?? (requested === "destroyed" ? undefined : waitingFor)
-  if (problem !== undefined) return { subject, result: "Failed", state, problem }
+  if (problem !== undefined) {
+    return { subject, result: isByPromises ? "PromisesFailed" : "Failed", state, problem }
+  }
   return {
     subject,
     result: "Done",

@@ -25,6 +25,15 @@ export interface ProgramEntry {
   readonly hash: string
 }
 
+/** What a directory's entry looks like, without following a link. */
+export interface FileEntry {
+  readonly name: string
+  /** Whether anybody may execute it; always so for a link. */
+  readonly isExecutable: boolean
+  /** Milliseconds since 1970. */
+  readonly modified: number
+}
+
 export interface WriteOptions {
   readonly mode: number
   /** Undefined: the agent's own user and group. */
@@ -288,6 +297,20 @@ export class OwnedDirectory {
     return relative === undefined
       ? attempt("list", this.path, () => withDirectory(this.path, this.path, list))
       : this.#in("list", relative, (directory, name, shown) => withDirectory(at(directory, name), shown, list))
+  }
+
+  /** Files and links in a directory below this one, by name; none when it is absent. */
+  entries(relative: string): Effect.Effect<ReadonlyArray<FileEntry>, FileError> {
+    const list = this.#in("list", relative, (parent, last, shown) =>
+      withDirectory(at(parent, last), shown, (directory) =>
+        namesOfPrograms(directory, shown).flatMap((name) => {
+          const stats = unlessGone(() => fs.lstatSync(at(directory, name)))
+          if (stats === undefined || !(stats.isFile() || stats.isSymbolicLink())) return []
+          return [{ name, isExecutable: (stats.mode & 0o111) !== 0, modified: stats.mtimeMs }]
+        }),
+      ),
+    )
+    return Effect.map(undefinedIfAbsent(list), (entries) => entries ?? [])
   }
 
   /** At most `limit` names in a directory below this one, in no order; none when it is absent. */

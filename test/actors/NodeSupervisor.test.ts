@@ -110,6 +110,7 @@ const supervised = Effect.gen(function* () {
             ),
           outcome: (order: number) => rests.call([id, order]),
           plan: (wish: PartitionWish) => Effect.succeed(planned(wish)),
+          checkPromises: Effect.never,
         }
       }),
   })
@@ -234,7 +235,7 @@ describe("tell", () => {
 })
 
 describe("an order", () => {
-  const rest = { requested: "started", state: "started", error: undefined, waitingFor: undefined } as const
+  const rest = { requested: "started", state: "started", error: undefined, isByPromises: false, waitingFor: undefined } as const
 
   it.effect("reaches the partitions that it is about, and is settled when each has nothing more to do", () =>
     Effect.gen(function* () {

@@ -173,6 +173,7 @@ const status: NodeStatus = {
       since: now - 3000,
       waitingFor: "it failed and is tried again",
       error: "bin/buildout failed:\n  File x\nError: no such part\n",
+      promises: [],
       services: [
         {
           name: "web-on-watch",

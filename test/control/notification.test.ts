@@ -59,6 +59,7 @@ describe("describeNode", () => {
     waitingFor: undefined,
     error: undefined,
     services: states.map(service),
+    promises: [],
   })
   const software = (state: SoftwareStatus["state"]): SoftwareStatus => ({
     url: release,

@@ -48,6 +48,7 @@ export const partition = (index: number, changes: Partial<PartitionStatus> = {})
   waitingFor: undefined,
   error: undefined,
   services: [service()],
+  promises: [],
   ...changes,
 })
 

@@ -87,6 +87,7 @@ const making = (remembered?: DesiredState) =>
           waitingFor: undefined,
           error: undefined,
           services: [],
+          promises: [],
         })
         .pipe(Effect.andThen(settle))
     return { questions, orders, start, answer, show, syncs: () => syncs }

@@ -26,6 +26,7 @@ const partition = (id = slappart0, since = 1): PartitionStatus => ({
   waitingFor: undefined,
   error: undefined,
   services: [],
+  promises: [],
 })
 
 const software = (url = release) => ({

@@ -46,6 +46,8 @@ export const nodeConfig = (changes: Partial<NodeConfigShape> = {}): NodeConfigSh
   reportInterval: 86_400_000,
   stopTimeout: 10_000,
   maximumPeriodicity: 86_400_000,
+  promiseTimeout: 20_000,
+  promiseConcurrency: 2,
   partitionTimeout: undefined,
   softwareConcurrency: 1,
   softwareTimeout: undefined,

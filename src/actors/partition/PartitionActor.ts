@@ -12,6 +12,7 @@ import type { PlannedPartition } from "../../domain/Plan.ts"
 import { fullName, type ServiceSpec } from "../../domain/ServiceSpec.ts"
 import type { FileError } from "../../files/FileError.ts"
 import { processors } from "../../files/machine.ts"
+import { Promises } from "../../health/Promises.ts"
 import { MasterClient } from "../../master/MasterClient.ts"
 import { PartitionServices } from "../../process/PartitionServices.ts"
 import { Takeover } from "../../process/takeover/Takeover.ts"
@@ -22,6 +23,7 @@ import { UsageReports } from "../../report/usage/UsageReports.ts"
 import { type Actor, makeActor } from "../Actor.ts"
 import { Outcomes } from "../Outcomes.ts"
 import type { Periods, PartitionWish } from "./decide.ts"
+import { type HealthCheck, makeHealth } from "./Health.ts"
 import { PartitionView } from "./PartitionView.ts"
 import { PartitionWork } from "./PartitionWork.ts"
 import { Supervision } from "./Supervision.ts"
@@ -32,6 +34,8 @@ export interface PartitionActor extends Actor<PartitionWish> {
   readonly outcome: (order: number) => Effect.Effect<PartitionRest>
   /** What would be done for a wish, without doing it. */
   readonly plan: (wish: PartitionWish) => Effect.Effect<PlannedPartition>
+  /** Checks all its promises now, and waits for what comes of it. The master is told nothing. */
+  readonly checkPromises: Effect.Effect<HealthCheck>
 }
 
 export class PartitionActors extends Context.Service<
@@ -46,6 +50,7 @@ export class PartitionActors extends Context.Service<
       const board = yield* StatusBoard
       const outbox = yield* Outbox
       const bangs = yield* Bangs
+      const promises = yield* Promises
       const dependencies = {
         config,
         services,
@@ -65,10 +70,18 @@ export class PartitionActors extends Context.Service<
         view.watch(group.status)
         const completion = yield* FiberHandle.make<void>()
         const outcomes = new Outcomes<PartitionRest>()
+        const health = yield* makeHealth({
+          id,
+          promises: promises.of(id),
+          view,
+          outbox,
+          isHeld: () => group.status().length > 0 && group.status().every(({ isHeld }) => isHeld),
+        })
         const supervision = new Supervision({
           work,
           view,
           group,
+          health,
           outbox,
           turnstile,
           periods,
@@ -77,7 +90,7 @@ export class PartitionActors extends Context.Service<
           outcomes,
         })
         const actor = yield* makeActor(`partition ${id}`, supervision.follow)
-        return { ...actor, outcome: outcomes.of, plan: (wish: PartitionWish) => supervision.plan(wish) }
+        return { ...actor, outcome: outcomes.of, plan: (wish: PartitionWish) => supervision.plan(wish), checkPromises: health.check }
       })
       return PartitionActors.of({ make })
     }),

@@ -7,6 +7,7 @@ import type { Bangs } from "../../report/Bangs.ts"
 import type { Outbox } from "../../report/Outbox.ts"
 import type { Outcomes } from "../Outcomes.ts"
 import type { Periods } from "./decide.ts"
+import type { Health } from "./Health.ts"
 import type { PartitionView } from "./PartitionView.ts"
 import type { PartitionWork } from "./PartitionWork.ts"
 import type { Turnstile } from "./Turnstile.ts"
@@ -15,6 +16,7 @@ export interface PartitionParts {
   readonly work: PartitionWork
   readonly view: PartitionView
   readonly group: ServiceGroup
+  readonly health: Health
   readonly outbox: Outbox["Service"]
   readonly bangs: Bangs["Service"]
   readonly turnstile: Turnstile

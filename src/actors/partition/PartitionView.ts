@@ -2,7 +2,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { PartitionId } from "../../domain/ids.ts"
-import type { PartitionActualState, ServiceStatus } from "../../domain/NodeStatus.ts"
+import type { PartitionActualState, PromiseStatus, ServiceStatus } from "../../domain/NodeStatus.ts"
 import type { PartitionRest } from "../../domain/Pass.ts"
 import type { StatusBoard } from "../../report/StatusBoard.ts"
 import type { PartitionWish } from "./decide.ts"
@@ -15,6 +15,9 @@ export class PartitionView {
   #since = 0
   #waitingFor: string | undefined
   #error: string | undefined
+  /** The error is a promise's: all else is done. */
+  #isByPromises = false
+  #promises: ReadonlyArray<PromiseStatus> = []
   #services: () => ReadonlyArray<ServiceStatus> = () => []
 
   constructor(id: PartitionId, board: StatusBoard["Service"]) {
@@ -40,6 +43,7 @@ export class PartitionView {
       waitingFor: this.#waitingFor,
       error: this.#error,
       services: this.#services(),
+      promises: this.#promises,
     })
   })
 
@@ -49,11 +53,12 @@ export class PartitionView {
   }
 
   /** A new state; what it waited for and its error are over. */
-  show(state: PartitionActualState, error?: string): Effect.Effect<void> {
+  show(state: PartitionActualState, error?: string, isByPromises = false): Effect.Effect<void> {
     return Effect.flatMap(Clock.currentTimeMillis, (now) => {
       if (state !== this.#state || this.#since === 0) this.#since = now
       this.#state = state
       this.#error = error
+      this.#isByPromises = isByPromises
       this.#waitingFor = undefined
       return this.refresh
     })
@@ -61,7 +66,20 @@ export class PartitionView {
 
   /** How it is left when there is nothing more to do. */
   rest({ partition: { requested } }: PartitionWish): PartitionRest {
-    return { requested, state: this.#state, error: this.#error, waitingFor: this.#waitingFor }
+    return {
+      requested,
+      state: this.#state,
+      error: this.#error,
+      isByPromises: this.#isByPromises,
+      waitingFor: this.#waitingFor,
+    }
+  }
+
+  /** How the promises were at their last check. */
+  showPromises(promises: ReadonlyArray<PromiseStatus>): Effect.Effect<void> {
+    if (promises.length === 0 && this.#promises.length === 0) return Effect.void
+    this.#promises = promises
+    return this.refresh
   }
 
   waitsFor(reason: string | undefined): Effect.Effect<void> {

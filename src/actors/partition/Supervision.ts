@@ -20,8 +20,10 @@ import {
   wishKey,
 } from "./decide.ts"
 import { destroy, free, tellDestroyed } from "./ending.ts"
+import type { PromisesFailed } from "./Health.ts"
 import type { PartitionParts } from "./PartitionParts.ts"
 import type { PartitionError } from "./PartitionPlace.ts"
+import { unfinished } from "./processed.ts"
 import { process, processAndStop } from "./processing.ts"
 
 /**
@@ -50,6 +52,8 @@ export class Supervision {
   #isRemoving = false
   /** Whether its processing waits for a turn. */
   #isQueued = false
+  /** Whether all of its processing is done but for the promises. */
+  #isChecking = false
   #memory = initialMemory(undefined)
   /** What is being done. */
   #decision: PartitionDecision | undefined
@@ -60,22 +64,32 @@ export class Supervision {
 
   readonly follow = (mailbox: Mailbox<PartitionWish>): Effect.Effect<never> =>
     Effect.gen({ self: this }, function* () {
-      const { outcomes, view, work } = this.#parts
+      const { health, outcomes, view, work } = this.#parts
       let wish = yield* mailbox.take
       let memory = initialMemory(yield* work.processed, yield* work.removal.hasBegun)
       while (true) {
         yield* view.wants(wish)
+        health.hear(wish)
         const decision = yield* this.#decide(wish, memory)
         this.#memory = memory
         this.#decision = decision
         if (decision._tag === "Wait") {
           yield* view.waitsFor(decision.reason)
           yield* outcomes.put(orderOf(wish), view.rest(wish))
-          wish = yield* nextWish(mailbox, wish, decision.until)
+          yield* health.follow(wish, memory)
+          const next = yield* this.#awaitNext(nextWish(mailbox, wish, decision.until), memory)
+          if (next === undefined) {
+            memory = { ...memory, hold: undefined }
+            // One that came in the same moment is not lost.
+            yield* mailbox.restore
+            wish = yield* mailbox.take
+          } else wish = next
           continue
         }
+        yield* health.pause
         this.#isRemoving = memory.removal === "Begun"
         this.#isQueued = decision._tag === "Process"
+        this.#isChecking = false
         const outcome = yield* Effect.raceFirst(
           Effect.result(this.#perform(decision, wish, memory)),
           Effect.as(mailbox.waitFor(this.#cancels(wish)), undefined),
@@ -87,6 +101,12 @@ export class Supervision {
         else memory = yield* this.#fail(wish, memory, decision._tag, outcome.failure)
       }
     })
+
+  /** Undefined when what is held back is not to wait any longer. */
+  #awaitNext(next: Effect.Effect<PartitionWish>, { hold }: PartitionMemory): Effect.Effect<PartitionWish | undefined> {
+    if (hold?.isByPromises !== true) return next
+    return Effect.raceFirst(next, Effect.as(this.#parts.health.recovered, undefined))
+  }
 
   #decide(wish: PartitionWish, memory: PartitionMemory): Effect.Effect<PartitionDecision> {
     return Effect.gen({ self: this }, function* () {
@@ -112,19 +132,26 @@ export class Supervision {
 
   readonly #cancels =
     (wish: PartitionWish) =>
-    (newer: PartitionWish): boolean =>
-      !this.#isRemoving && (this.#isQueued ? differs(wish, newer) : supersedes(wish, newer))
+    (newer: PartitionWish): boolean => {
+      if (this.#isRemoving) return false
+      if (this.#isQueued) return differs(wish, newer)
+      return supersedes(wish, newer) || (this.#isChecking && wishKey(newer) !== wishKey(wish))
+    }
 
   #perform(
     decision: Exclude<PartitionDecision, { readonly _tag: "Wait" }>,
     wish: PartitionWish,
     memory: PartitionMemory,
-  ): Effect.Effect<PartitionMemory, PartitionError> {
+  ): Effect.Effect<PartitionMemory, PartitionError | PromisesFailed> {
     switch (decision._tag) {
       case "Enforce":
         return this.#enforce(wish, memory)
       case "Process": {
-        const processing = { ...decision, onTurn: () => void (this.#isQueued = false) }
+        const processing = {
+          ...decision,
+          onTurn: () => void (this.#isQueued = false),
+          onStarted: () => void (this.#isChecking = true),
+        }
         return isStopOrdered(wish, memory)
           ? processAndStop(this.#parts, wish, memory, processing)
           : process(this.#parts, wish, processing)
@@ -164,7 +191,7 @@ export class Supervision {
     wish: PartitionWish,
     memory: PartitionMemory,
     during: Hold["during"],
-    { message }: PartitionError,
+    { _tag, message }: PartitionError | PromisesFailed,
   ): Effect.Effect<PartitionMemory> {
     const { outbox, view, work } = this.#parts
     const { id, requested } = wish.partition
@@ -172,12 +199,16 @@ export class Supervision {
       const failures = memory.hold?.wish === wishKey(wish) ? memory.hold.failures + 1 : 1
       const delay = retryDelay(failures) * (0.75 + (yield* Random.next) / 2)
       yield* Effect.logError(`${message}\n${id} is tried again in ${Math.round(delay / 1000)} s`)
-      yield* view.show("failed", message)
-      yield* work.writeErrorLog(message)
+      const isByPromises = _tag === "PromisesFailed"
+      yield* view.show("failed", message, isByPromises)
+      // What promises say has a place of its own.
+      if (!isByPromises) yield* work.writeErrorLog(message)
       yield* outbox.offer({ _tag: "Partition", id, state: "error", log: message })
       const until = (yield* Clock.currentTimeMillis) + delay
-      const reason = "it failed and is tried again"
-      const hold = { wish: wishKey(wish), during, nudge: wish.nudge, failures, until, reason }
+      const reason = isByPromises ? "its promises fail, and it is processed again" : "it failed and is tried again"
+      const hold = { wish: wishKey(wish), during, nudge: wish.nudge, failures, until, reason, isByPromises }
+      // Its services run; for its successor, too, it did not come to its end.
+      if (isByPromises) return { ...memory, processed: unfinished, enforced: requested, hold, tried: orderOf(wish) }
       // Processing for `stopped` and removal stop the services even when the rest fails.
       const isStopped = during !== "Enforce" && requested !== "started"
       const removal = this.#isRemoving ? ("Begun" as const) : memory.removal

@@ -59,6 +59,8 @@ export interface Hold {
   /** Milliseconds since 1970. */
   readonly until: number
   readonly reason: string
+  /** All was done, and promises failed: it is over when they are kept. */
+  readonly isByPromises?: boolean
 }
 
 export interface Periods {

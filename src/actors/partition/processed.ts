@@ -7,6 +7,9 @@ import { retentionDelayFile } from "./retention.ts"
 
 export const timestampFile = ".timestamp"
 
+/** Installed once, and the last processing did not come to its end. */
+export const unfinished: Processed = { timestamp: undefined, at: 0, wish: undefined }
+
 /** Undefined when it was never installed, as far as anybody can tell. */
 export const readProcessed = (path: string): Effect.Effect<Processed | undefined> =>
   Effect.gen(function* () {
@@ -14,7 +17,6 @@ export const readProcessed = (path: string): Effect.Effect<Processed | undefined
     const timestamp = yield* directory.readIfPresent(timestampFile, 10_000)
     const at = yield* directory.modifiedAt(timestampFile)
     if (timestamp !== undefined && at !== undefined) return { timestamp, at, wish: undefined }
-    // Installed once, and the last processing did not come to its end.
     const wasInstalled = yield* directory.exists(retentionDelayFile)
-    return wasInstalled ? { timestamp: undefined, at: 0, wish: undefined } : undefined
+    return wasInstalled ? unfinished : undefined
   }).pipe(Effect.orElseSucceed(() => undefined))

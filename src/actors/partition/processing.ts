@@ -5,6 +5,7 @@ import * as FiberHandle from "effect/FiberHandle"
 import type { PartitionReport } from "../../domain/Report.ts"
 import type { Delivery } from "../../report/Outbox.ts"
 import { orderOf, type PartitionDecision, type PartitionMemory, type PartitionWish, remember } from "./decide.ts"
+import type { PromisesFailed } from "./Health.ts"
 import type { PartitionParts } from "./PartitionParts.ts"
 import type { PartitionError } from "./PartitionPlace.ts"
 import type { PartitionWork } from "./PartitionWork.ts"
@@ -12,6 +13,8 @@ import type { PartitionWork } from "./PartitionWork.ts"
 interface Processing extends Extract<PartitionDecision, { readonly _tag: "Process" }> {
   /** Called when it has its turn. */
   readonly onTurn: () => void
+  /** Called when its services are started, and only its promises are still to be checked. */
+  readonly onStarted: () => void
 }
 
 /** Waits for a turn and installs; gives which instances it requested, if its recipes say so. */
@@ -31,9 +34,9 @@ export const process = Effect.fnUntraced(function* (
   parts: PartitionParts,
   wish: PartitionWish,
   processing: Processing,
-): Effect.fn.Return<PartitionMemory, PartitionError> {
-  const { completion, group, view, work } = parts
-  const { id, requested, timestamp } = wish.partition
+): Effect.fn.Return<PartitionMemory, PartitionError | PromisesFailed> {
+  const { completion, group, health, view, work } = parts
+  const { id, requested, software, timestamp } = wish.partition
   yield* view.waitsFor("waits for its turn")
   yield* FiberHandle.clear(completion)
   // Stopped in any case and at once, whatever becomes of the installation and of the wait for it.
@@ -41,7 +44,12 @@ export const process = Effect.fnUntraced(function* (
   // What is stopped by hand from now on stays so until the next one.
   const held = new Set(group.status().flatMap(({ isHeld, name }) => (isHeld ? [name] : [])))
   const references = yield* install(parts, wish, processing)
-  if (requested === "started") yield* work.start(group, timestamp, (name) => held.has(name))
+  if (requested === "started") {
+    yield* work.start(group, timestamp, (name) => held.has(name))
+    processing.onStarted()
+    yield* view.waitsFor("its promises are checked")
+    yield* health.processed(software)
+  }
   yield* Effect.logInfo(`${id} is ${requested}`)
   yield* view.show(requested)
   yield* FiberHandle.run(completion, complete(parts, wish, references))

@@ -23,6 +23,7 @@ describe("an operator's order", () => {
         requested: "started",
         state: "started",
         error: undefined,
+        isByPromises: false,
         waitingFor: undefined,
       })
       expect(instances.installs.inputs).toStrictEqual([])

@@ -19,6 +19,8 @@ import type { PartitionId } from "../../../src/domain/ids.ts"
 import type { ServiceStatus } from "../../../src/domain/NodeStatus.ts"
 import type { ServiceSpec } from "../../../src/domain/ServiceSpec.ts"
 import type { FileError } from "../../../src/files/FileError.ts"
+import type { Check, CheckRequest } from "../../../src/health/PartitionPromises.ts"
+import { type PromiseError, Promises } from "../../../src/health/Promises.ts"
 import { type GroupOptions, PartitionServices } from "../../../src/process/PartitionServices.ts"
 import type { TakeoverError } from "../../../src/process/takeover/Succession.ts"
 import { Takeover } from "../../../src/process/takeover/Takeover.ts"
@@ -135,6 +137,31 @@ interface Options {
   readonly config?: Partial<NodeConfigShape>
 }
 
+export const nothingToCheck: Check = {
+  promises: [],
+  failure: undefined,
+  bang: undefined,
+  nextAt: Number.MAX_SAFE_INTEGER,
+}
+
+export class ScriptedPromises {
+  readonly checks = new Calls<CheckRequest, Check, PromiseError>(() => Effect.succeed(nothingToCheck))
+  /** What the results of an earlier agent say. */
+  wereFailing = false
+
+  get layer() {
+    return Layer.succeed(
+      Promises,
+      Promises.of({
+        of: () => ({
+          check: (_software, request) => this.checks.call(request),
+          wereFailing: Effect.sync(() => this.wereFailing),
+        }),
+      }),
+    )
+  }
+}
+
 class ScriptedBangs {
   readonly rung: Array<{ readonly id: string; readonly deployment: string; readonly message: string }> = []
   readonly forgotten: Array<string> = []
@@ -185,6 +212,7 @@ export const running = Effect.fnUntraced(function* (options: Options = {}) {
   const services = new ScriptedServices()
   const bangs = new ScriptedBangs()
   const usage = new ScriptedUsage()
+  const promises = new ScriptedPromises()
   const releases = new Calls<PartitionId, void, TakeoverError>(() => Effect.void)
   const takeover = Layer.succeed(
     Takeover,
@@ -199,7 +227,7 @@ export const running = Effect.fnUntraced(function* (options: Options = {}) {
   })
   const context = yield* Layer.build(
     PartitionActors.layer.pipe(
-      Layer.provide([instances.layer, services.layer, bangs.layer, usage.layer, takeover]),
+      Layer.provide([instances.layer, services.layer, bangs.layer, usage.layer, promises.layer, takeover]),
       Layer.provideMerge(client.layer(config)),
     ),
   )
@@ -238,6 +266,8 @@ export const running = Effect.fnUntraced(function* (options: Options = {}) {
     orders,
     outcome: actor.outcome,
     bangs,
+    promises,
+    checkPromises: actor.checkPromises,
     usage,
     root,
     path,

@@ -88,6 +88,7 @@ const machine = Effect.gen(function* () {
         waitingFor: undefined,
         error: undefined,
         services: [],
+        promises: [],
       })
     yield* Effect.forEach(ids, (id) => show(id))
     const usage = Effect.map(board.get, ({ usage }) => usage)
