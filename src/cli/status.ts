@@ -5,6 +5,7 @@ import { describeCertificates } from "../desired/certificates.ts"
 import type {
   LimitStatus,
   NodeStatus,
+  PartitionStatus,
   ServiceStatus,
   SyncStatus,
   TrustStatus,
@@ -110,6 +111,16 @@ const describeInvalid = ([first, ...others]: UsageStatus["invalid"]): string =>
 
 const count = (number: number, what: string): string => `${number} ${what}${number === 1 ? "" : "s"}`
 
+/** The promises that fail; nothing when all are kept. */
+export const renderPromises = (partitions: ReadonlyArray<PartitionStatus>, now: number): ReadonlyArray<string> => {
+  const failing = partitions.flatMap(({ id, promises }) =>
+    promises
+      .filter(({ hasFailed }) => hasFailed)
+      .map(({ checkedAt, message, name }) => [`${id}:${name}`, age(now - checkedAt), lastLine(message)]),
+  )
+  return failing.length === 0 ? [] : [table(["FAILING PROMISE", "CHECKED", "LAST LINE"], failing), ""]
+}
+
 export const renderStatus = (status: NodeStatus, now: number): string => {
   const sync = status.sync.lastSuccess === undefined ? "never" : `${age(now - status.sync.lastSuccess)} ago`
   const services = status.partitions.flatMap(({ id, services }) => services.map((service) => ({ id, service })))
@@ -143,6 +154,7 @@ export const renderStatus = (status: NodeStatus, now: number): string => {
       ]),
     ),
     "",
+    ...renderPromises(status.partitions, now),
     table(
       ["SERVICE", "STATE", "PID", "UPTIME", "RESTARTS", "LAST END"],
       services.map(({ id, service }) => [

@@ -93,7 +93,16 @@ export class PartitionPromises {
       const now = yield* Clock.currentTimeMillis
       if (promises.length > 0) yield* files.prepare
       const scope = yield* Effect.scope
-      const run = new CheckRun({ tools: this.#tools, config: this.#config, place, files, promises, request, now, scope })
+      const run = new CheckRun({
+        tools: this.#tools,
+        config: this.#config,
+        place,
+        files,
+        promises,
+        request,
+        now,
+        scope,
+      })
       const entries = yield* Effect.forEach(
         promises,
         (promise) => run.check(promise, this.#known.get(keyOf(promise))),

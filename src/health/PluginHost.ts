@@ -27,14 +27,14 @@ const Said = Schema.Union([
   Schema.Struct({ fatal: Schema.String }),
   Schema.Struct({
     end: Schema.String,
-    seconds: Schema.Number,
+    seconds: Schema.Finite,
     timedOut: Schema.optional(Schema.Boolean),
     problem: Schema.optional(Schema.String),
     about: Schema.optional(
       Schema.Struct({
         isTested: Schema.Boolean,
         isAnomalyDetected: Schema.Boolean,
-        periodicity: Schema.Number,
+        periodicity: Schema.Finite,
         bangs: Schema.Boolean,
       }),
     ),
@@ -197,14 +197,14 @@ export class PluginHost {
         orElse: () =>
           Effect.andThen(
             session.end("its imports hang"),
-            Effect.fail(new HostLost({ message: `slapos.grid.promise was not imported within ${importLimit / 1000} s` })),
+            Effect.fail(
+              new HostLost({ message: `slapos.grid.promise was not imported within ${importLimit / 1000} s` }),
+            ),
           ),
       })
       this.#session = session
       return session
-    }).pipe(
-      Effect.tapError(({ message }) => Effect.sync(() => void (this.#fatal = message))),
-    )
+    }).pipe(Effect.tapError(({ message }) => Effect.sync(() => void (this.#fatal = message))))
   }
 
   #start(session: Session) {
@@ -218,11 +218,16 @@ export class PluginHost {
       session.begin(dialogue)
       const argv = [interpreter, "-c", bootstrap, String(pluginsSource.length)] as const
       yield* spawner.run({ ...command, argv, input: dialogue.input, output: dialogue.output, timeout: undefined }).pipe(
-        Effect.matchEffect({
-          onFailure: (error) => Effect.succeed(error.message.replace(error.command, interpreter)),
-          onSuccess: () => Effect.succeed(`${interpreter} ended`),
+        Effect.match({
+          onFailure: (error) => error.message.replace(error.command, interpreter),
+          onSuccess: () => `${interpreter} ended`,
         }),
-        Effect.flatMap((why) => Effect.andThen(dialogue.drained, Effect.sync(() => session.lose(why)))),
+        Effect.flatMap((why) =>
+          Effect.andThen(
+            dialogue.drained,
+            Effect.sync(() => session.lose(why)),
+          ),
+        ),
         Effect.forkScoped,
       )
       dialogue.say(pluginsSource + JSON.stringify(this.#config))

@@ -46,13 +46,15 @@ export class PromiseFiles {
     return Effect.gen({ self: this }, function* () {
       const plugins = (yield* this.#directory.entries(promiseFolders.plugin)).filter(({ name }) => isPlugin(name))
       const entries = yield* this.#directory.entries(promiseFolders.executable)
-      const promise = (kind: PromiseFile["kind"]) => ({ modified, name }: { name: string; modified: number }) => ({
-        kind,
-        name,
-        title: titleOf(name),
-        path: `${this.#directory.path}/${promiseFolders[kind]}/${name}`,
-        modified,
-      })
+      const promise =
+        (kind: PromiseFile["kind"]) =>
+        ({ modified, name }: { name: string; modified: number }) => ({
+          kind,
+          name,
+          title: titleOf(name),
+          path: `${this.#directory.path}/${promiseFolders[kind]}/${name}`,
+          modified,
+        })
       return {
         promises: [
           ...plugins.map(promise("plugin")),
@@ -90,7 +92,10 @@ export class PromiseFiles {
     const of = (name: string) =>
       Effect.flatMap(this.#directory.openPresent(`${logFolder}/${name}`, "read"), (fd) =>
         readEnd(fd, 0, historySize),
-      ).pipe(Effect.scoped, Effect.orElseSucceed(() => ""))
+      ).pipe(
+        Effect.scoped,
+        Effect.orElseSucceed(() => ""),
+      )
     return Effect.gen(function* () {
       const runs = lastRuns(yield* of(`${title}.log`))
       // It was moved aside since.

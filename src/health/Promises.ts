@@ -31,10 +31,9 @@ export interface PromisesOfPartition {
   readonly wereFailing: Effect.Effect<boolean>
 }
 
-export class Promises extends Context.Service<
-  Promises,
-  { readonly of: (id: PartitionId) => PromisesOfPartition }
->()("slapgrid/health/Promises") {
+export class Promises extends Context.Service<Promises, { readonly of: (id: PartitionId) => PromisesOfPartition }>()(
+  "slapgrid/health/Promises",
+) {
   static readonly layer = Layer.effect(
     Promises,
     Effect.gen(function* () {

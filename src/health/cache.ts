@@ -32,10 +32,10 @@ export const periodOf = (minutes: number): number => (minutes >= 0.1 && minutes 
 const File = Schema.Struct({
   is_tested: Schema.Boolean,
   is_anomaly_detected: Schema.Boolean,
-  periodicity: Schema.Number,
-  timestamp: Schema.Number,
+  periodicity: Schema.Finite,
+  timestamp: Schema.Finite,
   module_file: Schema.String,
-  module_file_mtime: Schema.Number,
+  module_file_mtime: Schema.Finite,
 })
 
 const decode = Schema.decodeUnknownResult(Schema.fromJsonString(File))

@@ -20,7 +20,7 @@ export interface PromiseResult {
 }
 
 const File = Schema.Struct({
-  "execution-time": Schema.Number,
+  "execution-time": Schema.Finite,
   result: Schema.Struct({
     type: Schema.Literals(["Test Result", "Anomaly Result"]),
     failed: Schema.Boolean,

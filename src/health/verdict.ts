@@ -75,7 +75,8 @@ export const verdictOf = (
 }
 
 /** Whether the run itself went wrong, whatever that means for the partition: what the log of an executable says. */
-export const isTrouble = (outcome: PromiseOutcome): boolean => outcome._tag !== "Silent" && (outcome._tag !== "Told" || outcome.hasFailed)
+export const isTrouble = (outcome: PromiseOutcome): boolean =>
+  outcome._tag !== "Silent" && (outcome._tag !== "Told" || outcome.hasFailed)
 
 export interface Failure {
   readonly kind: PromiseKind

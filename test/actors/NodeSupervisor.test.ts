@@ -235,7 +235,13 @@ describe("tell", () => {
 })
 
 describe("an order", () => {
-  const rest = { requested: "started", state: "started", error: undefined, isByPromises: false, waitingFor: undefined } as const
+  const rest = {
+    requested: "started",
+    state: "started",
+    error: undefined,
+    isByPromises: false,
+    waitingFor: undefined,
+  } as const
 
   it.effect("reaches the partitions that it is about, and is settled when each has nothing more to do", () =>
     Effect.gen(function* () {

@@ -32,7 +32,8 @@ describe("samePartition", () => {
     ["no timestamp", { timestamp: undefined }, false],
     ["retention delay", { filter: { retention_delay: "5" } }, false],
     ["the rest of the SLA", { filter: { fw_restricted_access: "on" } }, true],
-    ["the master's last message", { accessStatus: "#error" }, true],
+    ["that the master knows of a failure", { accessStatus: "#error no" }, false],
+    ["the master's last message", { accessStatus: "#access ok" }, false],
     ["the id, which is the key", { id: slappart0 }, true],
   ] as const)("%s: %s", (_, changes, same) => {
     expect(samePartition(desiredPartition(), desiredPartition(changes))).toBe(same)

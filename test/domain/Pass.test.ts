@@ -31,7 +31,13 @@ describe("the end of a pass", () => {
 })
 
 describe("a partition with nothing more to do", () => {
-  const rest: PartitionRest = { requested: "started", state: "started", error: undefined, isByPromises: false, waitingFor: undefined }
+  const rest: PartitionRest = {
+    requested: "started",
+    state: "started",
+    error: undefined,
+    isByPromises: false,
+    waitingFor: undefined,
+  }
   it.each([
     ["is as it should be", {}, "Done", "started", undefined],
     ["failed", { state: "failed", error: "why" }, "Failed", "failed", "why"],

@@ -102,7 +102,8 @@ export const checking = Effect.fnUntraced(function* ({
     messages,
     wereFailing: promises.wereFailing,
     executable: (name: string, code: string) => write(`etc/promise/${name}`, `#!/bin/sh\n${code}\n`),
-    plugin: (name: string, text: string) => write(`etc/plugin/${name}`, text.replaceAll(standIn, `${root}/promises`), 0o644),
+    plugin: (name: string, text: string) =>
+      write(`etc/plugin/${name}`, text.replaceAll(standIn, `${root}/promises`), 0o644),
     write,
     read,
     result: (title: string) => JSON.parse(read(`.slapgrid/promise/result/${title}.status.json`)),

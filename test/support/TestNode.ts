@@ -52,9 +52,10 @@ const makeOwned = (path: string, mode: number, { gid, uid }: Identity): void => 
   chmodSync(path, mode)
 }
 
-/** A copy of test/support/release that its owner can develop eggs in. */
+/** A copy of test/support/release that its owner can develop eggs in, with what its promises are made of. */
 const copyRelease = (to: string, owner: Identity): void => {
   cpSync(`${root}/test/support/release`, to, { recursive: true })
+  cpSync(`${root}/test/support/promises`, `${to}/promises`, { recursive: true })
   for (const entry of ["", ...readdirSync(to, { recursive: true, encoding: "utf8" })]) {
     const path = `${to}/${entry}`
     if (statSync(path).isFile()) writeFileSync(path, readFileSync(path, "utf8").replaceAll("@source@", to))

@@ -56,7 +56,7 @@ const retryAfter = 120_000
 const afterProcessing: CheckRequest = { mode: "Test", isForced: true }
 
 export const makeHealth = (parts: HealthParts): Effect.Effect<Health, never, Scope.Scope> =>
-  Effect.map(FiberSet.make<unknown>(), (fibers) => new Health(parts, fibers))
+  Effect.map(FiberSet.make(), (fibers) => new Health(parts, fibers))
 
 export class Health {
   readonly #parts: HealthParts
@@ -123,7 +123,8 @@ export class Health {
   get check(): Effect.Effect<HealthCheck> {
     return Effect.suspend(() => {
       const watch = this.#watch
-      if (watch === undefined) return Effect.succeed({ skipped: "it is not started, or it is being processed", failure: undefined })
+      if (watch === undefined)
+        return Effect.succeed({ skipped: "it is not started, or it is being processed", failure: undefined })
       const done = Deferred.makeUnsafe<HealthCheck>()
       const checking = this.#check(watch.software, afterProcessing).pipe(
         Effect.flatMap(({ failure }) => Deferred.succeed(done, { skipped: undefined, failure })),
@@ -156,7 +157,10 @@ export class Health {
     return Effect.gen({ self: this }, function* () {
       const isFirst = failure !== undefined && failure !== this.#hasChecked
       this.#hasChecked = failure
-      const check = yield* this.#check(software, isFirst ? afterProcessing : { mode: isSound ? "Anomaly" : "Test", isForced: false })
+      const check = yield* this.#check(
+        software,
+        isFirst ? afterProcessing : { mode: isSound ? "Anomaly" : "Test", isForced: false },
+      )
       if (check.bang !== undefined) yield* outbox.offer({ _tag: "Bang", id, message: check.bang })
       // What is wanted can have changed meanwhile.
       if (this.#watch?.isSound === true) yield* this.#tell(check)

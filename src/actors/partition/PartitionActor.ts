@@ -90,7 +90,12 @@ export class PartitionActors extends Context.Service<
           outcomes,
         })
         const actor = yield* makeActor(`partition ${id}`, supervision.follow)
-        return { ...actor, outcome: outcomes.of, plan: (wish: PartitionWish) => supervision.plan(wish), checkPromises: health.check }
+        return {
+          ...actor,
+          outcome: outcomes.of,
+          plan: (wish: PartitionWish) => supervision.plan(wish),
+          checkPromises: health.check,
+        }
       })
       return PartitionActors.of({ make })
     }),
