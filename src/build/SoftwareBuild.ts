@@ -98,7 +98,13 @@ export class SoftwareBuild extends Context.Service<
         })
 
       /** Ends what a build, a dead agent's too, has left running in a directory, and removes its cgroup. */
-      const endBuilds = (path: string) => containment.endOwner(path, { except: new Set(), ownUid: () => undefined })
+      const endBuilds = (path: string) =>
+        containment.endOwner(path, {
+          except: new Set(),
+          ownUid: () => undefined,
+          // Where only the environment tells: what left a buildout's session still has its home.
+          isStray: (environment) => environment.has(`HOME=${path}`),
+        })
 
       const isCompleted = (url: SoftwareUrl) =>
         open(url).pipe(

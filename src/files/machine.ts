@@ -85,8 +85,9 @@ export const readTrusted = (path: string): Effect.Effect<string, FileError> =>
   })
 
 /**
- * Makes a directory with the given owner, when the agent may give it away, unless it is there. The one above must
- * exist; it can belong to that owner, so what is given away is the very directory that was opened.
+ * Makes a directory with the given owner, when the agent may give it away. One that is there is given away, too: an
+ * agent can have died before it did, and who may put directories there is its owner anyway. What is given away is the
+ * very directory that was opened, no link.
  */
 export const makeOwnedDirectory = (
   path: string,
@@ -95,13 +96,16 @@ export const makeOwnedDirectory = (
 ): Effect.Effect<void, FileError> =>
   Effect.try({
     try: () => {
-      if (fs.existsSync(path)) return
-      fs.mkdirSync(path, mode)
+      const isThere = fs.lstatSync(path, { throwIfNoEntry: false }) !== undefined
+      if (!isThere) fs.mkdirSync(path, mode)
       withDirectory(path, path, (fd) => {
-        const made = fs.fstatSync(fd)
-        if (made.uid !== process.geteuid?.()) throw unsafe("make directory", path, "something was put in its place")
-        if (process.geteuid() === 0) fs.fchownSync(fd, owner.uid, owner.gid)
-        fs.fchmodSync(fd, mode)
+        const { gid, uid } = fs.fstatSync(fd)
+        if (!isThere && uid !== process.geteuid?.()) {
+          throw unsafe("make directory", path, "something was put in its place")
+        }
+        const isAnothers = uid !== owner.uid || gid !== owner.gid
+        if (process.geteuid?.() === 0 && isAnothers) fs.fchownSync(fd, owner.uid, owner.gid)
+        if (!isThere) fs.fchmodSync(fd, mode)
       })
     },
     catch: (cause) => fromErrno("make directory", path, cause),

@@ -181,6 +181,8 @@ class SoftwareWork {
     return Effect.gen({ self: this }, function* () {
       if (mode.isForced) yield* this.#reopen
       if (!(yield* builder.isCompleted(url))) {
+        // Of an earlier build, which a crash has kept from being marked.
+        yield* FiberHandle.clear(this.#completion)
         yield* this.#show(wish, "waiting")
         yield* turn.withPermit(this.#buildNow(wish, mode))
         yield* Effect.logInfo(`${url} is built`)
