@@ -220,6 +220,6 @@ it("a release ends as it was wanted last", async () => {
         told: wanted,
       })
     }),
-    fuzz(17, 1000),
+    fuzz(17, 400),
   )
 })

@@ -14,6 +14,7 @@ setup(
             "publish = slapgridtest:Publish",
             "render = slapgridtest:Render",
             "request = slapgridtest:Request",
+            "run = slapgridtest:Run",
             "storage = slapgridtest:Storage",
         ]
     },

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import subprocess
 import time
 import urllib.parse
 import urllib.request
@@ -58,6 +59,19 @@ class Fail(Part):
     def install(self):
         if self.options["message"]:
             raise zc.buildout.UserError(self.options["message"])
+        return []
+
+
+class Run(Part):
+    """Runs `command` in a shell, once; `newest` is whether newer versions are looked for."""
+
+    def install(self):
+        environment = dict(os.environ, newest=self.buildout["buildout"]["newest"])
+        if subprocess.call(self.options["command"], shell=True, env=environment) != 0:
+            raise zc.buildout.UserError("the command failed")
+        return []
+
+    def update(self):
         return []
 
 
