@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import { getStatus } from "../control/ControlClient.ts"
 import type { PartitionStatus, ServiceStatus } from "../domain/NodeStatus.ts"
 import type { NodePlan, PlannedPartition } from "../domain/Plan.ts"
-import { escapeControls } from "../domain/text.ts"
+import { escapeControls, printableJson } from "../domain/text.ts"
 import { CommandFailure, exitStatus, toFailure } from "./exit.ts"
 import { configFrom } from "./configuration.ts"
 import type { ConfigFlagValues } from "./options.ts"
@@ -21,7 +21,9 @@ export interface Explanation {
   readonly path: string
 }
 
-const time = (milliseconds: number): string => DateTime.formatIso(DateTime.makeUnsafe(milliseconds)).slice(0, 19)
+/** Files of a partition can have any time; a date of ours ends with the year 275760. */
+const time = (milliseconds: number): string =>
+  DateTime.formatIso(DateTime.makeUnsafe(Math.min(8.64e15, Math.max(-8.64e15, milliseconds)))).slice(0, 19)
 
 const processed = ({ processed }: PlannedPartition, now: number): string =>
   processed === undefined
@@ -81,5 +83,5 @@ export const explain = Effect.fnUntraced(function* (
   const status = partitions.find(({ id }) => id === planned.id)
   const explanation = { planned, status, path: `${config.instanceRoot}/${planned.id}` }
   const now = yield* Clock.currentTimeMillis
-  process.stdout.write(`${values.json ? JSON.stringify(explanation, null, 2) : renderExplanation(explanation, now)}\n`)
+  process.stdout.write(`${values.json ? printableJson(explanation, 2) : renderExplanation(explanation, now)}\n`)
 }, Effect.mapError(toFailure))

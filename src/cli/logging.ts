@@ -5,7 +5,7 @@ import type * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as References from "effect/References"
 import type * as LogLevel from "effect/LogLevel"
-import { escapeControls } from "../domain/text.ts"
+import { escapeControls, printableJson } from "../domain/text.ts"
 
 export type LogFormat = "text" | "json"
 
@@ -27,12 +27,12 @@ export const formatText = ({ actor, date, level, message }: LogEvent, isColoured
   const [first = "", ...others] = escapeControls(message).split("\n")
   const colour = isColoured ? (colours[level] ?? "") : ""
   const label = level.toUpperCase().padEnd(5)
-  const head = `${date.toISOString()} ${colour}${label}${colour === "" ? "" : "\u001b[0m"} ${actor}: ${first}`
+  const head = `${date.toISOString()} ${colour}${label}${colour === "" ? "" : "\u001b[0m"} ${escapeControls(actor)}: ${first}`
   return [head, ...others.map((line) => `    ${line}`)].join("\n")
 }
 
 export const formatJson = ({ actor, date, level, message }: LogEvent): string =>
-  JSON.stringify({ time: date.toISOString(), level: level.toLowerCase(), actor, message })
+  printableJson({ time: date.toISOString(), level: level.toLowerCase(), actor, message })
 
 const text = (value: unknown): string => (typeof value === "string" ? value : JSON.stringify(value))
 

@@ -8,6 +8,7 @@ import { getPlan } from "../control/ControlClient.ts"
 import type { NodePlan, PlannedPartition } from "../domain/Plan.ts"
 import { HttpMasterClient } from "../master/http/HttpMasterClient.ts"
 import { MasterClient } from "../master/MasterClient.ts"
+import { printableJson } from "../domain/text.ts"
 import { version } from "../version.ts"
 import { configFrom } from "./configuration.ts"
 import { toFailure } from "./exit.ts"
@@ -57,6 +58,6 @@ export const renderPlan = (plan: NodePlan, now: number): string =>
 
 export const plan = Effect.fnUntraced(function* (values: ConfigFlagValues & { readonly json: boolean }) {
   const answer = yield* currentPlan(yield* configFrom(values))
-  const text = values.json ? JSON.stringify(answer, null, 2) : renderPlan(answer, yield* Clock.currentTimeMillis)
+  const text = values.json ? printableJson(answer, 2) : renderPlan(answer, yield* Clock.currentTimeMillis)
   process.stdout.write(`${text}\n`)
 }, Effect.mapError(toFailure))

@@ -12,7 +12,7 @@ import type {
   UsageStatus,
 } from "../domain/NodeStatus.ts"
 import { describeExit } from "../domain/ExitStatus.ts"
-import { escapeControls, showSize } from "../domain/text.ts"
+import { escapeControls, printableJson, showSize } from "../domain/text.ts"
 import { getStatus } from "../control/ControlClient.ts"
 import { toFailure } from "./exit.ts"
 import { configFrom } from "./configuration.ts"
@@ -172,6 +172,6 @@ export const renderStatus = (status: NodeStatus, now: number): string => {
 export const status = Effect.fnUntraced(function* (values: ConfigFlagValues & { readonly json: boolean }) {
   const { instanceRoot } = yield* configFrom(values)
   const answer = yield* getStatus(instanceRoot)
-  const text = values.json ? JSON.stringify(answer, null, 2) : renderStatus(answer, yield* Clock.currentTimeMillis)
+  const text = values.json ? printableJson(answer, 2) : renderStatus(answer, yield* Clock.currentTimeMillis)
   process.stdout.write(`${text}\n`)
 }, Effect.mapError(toFailure))

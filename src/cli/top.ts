@@ -55,7 +55,7 @@ export const screenful = (text: string, { columns, rows }: { readonly columns: n
 }
 
 const shown = (rates: NodeRates, { json, once }: TopValues): string => {
-  if (json) return `${JSON.stringify(rates)}\n`
+  if (json) return `${printableJson(rates)}\n`
   const text = renderUsage(rates)
   return process.stdout.isTTY && !once ? screenful(text, process.stdout) : `${text}\n${once ? "" : "\n"}`
 }

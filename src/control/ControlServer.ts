@@ -113,7 +113,11 @@ const readBody = async (request: IncomingMessage): Promise<string> => {
   return Buffer.concat(parts).toString("utf8")
 }
 
+/** Milliseconds that a client may leave an answer unread. */
+const sendPatience = 30_000
+
 const send = (response: ServerResponse, { body, status }: Extract<Answer, { readonly status: number }>): void => {
+  response.setTimeout(sendPatience, () => response.destroy())
   response.writeHead(status, { "content-type": "application/json" })
   response.end(JSON.stringify(body))
 }
@@ -122,7 +126,10 @@ const listen = (directory: string, handle: (request: IncomingMessage, response: 
   Effect.acquireRelease(
     Effect.callback<Server, ControlError>((resume) => {
       const path = `${directory}/${socketName}`
-      const server = createServer({ requestTimeout: 10_000, headersTimeout: 5_000 }, handle)
+      const server = createServer(
+        { requestTimeout: 10_000, headersTimeout: 5_000, connectionsCheckingInterval: 1_000 },
+        handle,
+      )
       server.maxConnections = 64
       const failed = (cause: unknown) => {
         const why = cause instanceof Error ? cause.message : String(cause)

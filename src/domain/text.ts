@@ -10,6 +10,22 @@ export const showSize = (bytes: number): string => {
   return `${Number(size.toFixed(1))}${units[unit]}`
 }
 
-/** Control characters but newline and tab become visible escapes: a log line must not be able to steer a terminal. */
+const hex = (character: string, length: number): string => character.charCodeAt(0).toString(16).padStart(length, "0")
+
+/** What changes the order in which a line is shown, or begins another one. */
+const reordering = /[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g
+
+/**
+ * Control characters but newline and tab become visible escapes, and so does what turns the order of letters: a log line
+ * must neither steer a terminal nor read as what it is not.
+ */
 export const escapeControls = (text: string): string =>
-  text.replaceAll(/(?![\n\t])\p{Cc}/gu, (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`)
+  text
+    .replaceAll(/(?![\n\t])\p{Cc}/gu, (character) => `\\x${hex(character, 2)}`)
+    .replaceAll(reordering, (character) => `\\u${hex(character, 4)}`)
+
+/** JSON that means the same and is safe on a terminal: JSON itself only escapes the first half of the controls. */
+export const printableJson = (value: unknown, indent?: number): string =>
+  JSON.stringify(value, null, indent)
+    .replaceAll(/[\u007f-\u009f]/g, (character) => `\\u${hex(character, 4)}`)
+    .replaceAll(reordering, (character) => `\\u${hex(character, 4)}`)

@@ -8,7 +8,17 @@ import { createHash, randomBytes } from "node:crypto"
 import * as fs from "node:fs"
 import { at, withDirectory, withEntry, withParent } from "./at.ts"
 import { errnoOf, FileError, fromErrno, unsafe } from "./FileError.ts"
-import { checkRegular, firstNames, readBounded, type Snapshot, snapshotOf, sync, withFile } from "./reading.ts"
+import {
+  checkOnlyName,
+  checkRegular,
+  firstNames,
+  readBounded,
+  readNamed,
+  type Snapshot,
+  snapshotOf,
+  sync,
+  withFile,
+} from "./reading.ts"
 import { removeContents } from "./removeTree.ts"
 
 const { O_APPEND, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } = fs.constants
@@ -45,6 +55,8 @@ const maxFileSize = 16 * 1024 * 1024
 const maxHashedSize = 64 * 1024
 /** More programs than any instance has; a partition must not keep the agent busy with listing them. */
 const maxPrograms = 2000
+/** More names than this are not looked at. */
+const maxNames = 100_000
 
 /** Changes the owner where it differs: an ordinary user may not even ask. */
 const giveTo = (fd: number, owner: DirectoryOwner): void => {
@@ -142,17 +154,17 @@ const hashEntry = (directory: number, name: string, shown: string): string | und
 }
 
 const namesOfPrograms = (directory: number, shown: string): ReadonlyArray<string> => {
-  const names = fs.readdirSync(`/proc/self/fd/${directory}`)
-  if (names.length > maxPrograms) throw tooMany(shown, names.length)
-  return names.sort()
+  const names = firstNames(`/proc/self/fd/${directory}`, maxPrograms + 1)
+  if (names.length > maxPrograms) throw tooMany(shown)
+  return names.toSorted()
 }
 
-const tooMany = (path: string, count: number): FileError =>
+const tooMany = (path: string): FileError =>
   new FileError({
     path,
     operation: "list",
     reason: "TooLarge",
-    message: `cannot list ${path}: ${count} entries, more than the limit of ${maxPrograms} programs`,
+    message: `cannot list ${path}: more entries than the limit of ${maxPrograms} programs`,
   })
 
 /** One entry that goes away while the others are looked at must not make the whole directory seem absent. */
@@ -195,7 +207,7 @@ export class OwnedDirectory {
   /** The text of a regular file of at most `limit` bytes (16 MiB when not given). */
   read(relative: string, limit = maxFileSize): Effect.Effect<string, FileError> {
     return this.#in("read", relative, (directory, name, shown) =>
-      readBounded(directory, name, shown, limit).toString("utf8"),
+      readNamed(directory, name, shown, limit).toString("utf8"),
     )
   }
 
@@ -214,7 +226,9 @@ export class OwnedDirectory {
         if (owner !== undefined && fs.fstatSync(fd).uid !== owner) {
           throw unsafe("read", shown, "it belongs to somebody else")
         }
-        return snapshotOf(fd, shown, limit)
+        const snapshot = snapshotOf(fd, shown, limit)
+        checkOnlyName(fd, directory, name, shown)
+        return snapshot
       }),
     )
   }
@@ -243,9 +257,10 @@ export class OwnedDirectory {
       const temporary = temporaryName()
       fs.symlinkSync(target, at(directory, temporary))
       try {
-        withEntry(directory, temporary, (path, made) => {
-          if (!made.isSymbolicLink()) throw unsafe("link", shown, "something was put in its place")
+        withEntry(at(directory, temporary), (path, made) => {
           const { gid, uid } = this.owner
+          // Somebody else's link that got this name would be given away.
+          if (!made.isSymbolicLink() || made.nlink > 1) throw unsafe("link", shown, "something was put in its place")
           if (made.uid !== uid || made.gid !== gid) fs.chownSync(path, uid, gid)
         })
         fs.renameSync(at(directory, temporary), at(directory, name))
@@ -267,6 +282,9 @@ export class OwnedDirectory {
         return
       }
       withDirectory(at(directory, name), shown, (fd) => {
+        // Somebody else's directory that got this name would be given away.
+        if (fs.fstatSync(fd).uid !== process.geteuid?.())
+          throw unsafe("make directory", shown, "something was put there")
         giveTo(fd, this.owner)
         fs.fchmodSync(fd, mode)
       })
@@ -291,9 +309,9 @@ export class OwnedDirectory {
     return Effect.map(undefinedIfAbsent(list), (entries) => entries ?? [])
   }
 
-  /** Names in the directory itself, or in one directly or deeper below it. */
+  /** Names in the directory itself, or in one directly or deeper below it; the first 100,000 of them. */
   names(relative?: string): Effect.Effect<ReadonlyArray<string>, FileError> {
-    const list = (fd: number) => fs.readdirSync(`/proc/self/fd/${fd}`).sort()
+    const list = (fd: number) => firstNames(`/proc/self/fd/${fd}`, maxNames).toSorted()
     return relative === undefined
       ? attempt("list", this.path, () => withDirectory(this.path, this.path, list))
       : this.#in("list", relative, (directory, name, shown) => withDirectory(at(directory, name), shown, list))

@@ -9,9 +9,9 @@ const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } = fs.constants
 /** open(2): a handle on the very entry, a link included, without access to what it holds. Node does not name it. */
 export const O_PATH = 0o10_000_000
 
-/** Calls `use` with a path that leads to the very entry called `name`, whatever is put in its place meanwhile. */
-export const withEntry = <A>(directory: number, name: string, use: (path: string, stats: fs.Stats) => A): A => {
-  const handle = fs.openSync(at(directory, name), O_PATH | O_NOFOLLOW)
+/** Calls `use` with another path that leads to the very entry at `path`, whatever is put in its place meanwhile. */
+export const withEntry = <A>(path: fs.PathLike, use: (path: string, stats: fs.Stats) => A): A => {
+  const handle = fs.openSync(path, O_PATH | O_NOFOLLOW)
   try {
     return use(`/proc/self/fd/${handle}`, fs.fstatSync(handle))
   } finally {
@@ -20,6 +20,9 @@ export const withEntry = <A>(directory: number, name: string, use: (path: string
 }
 
 export const at = (directory: number, name: string): string => `/proc/self/fd/${directory}/${name}`
+
+/** The same for a name of one character a byte (latin1): strangers' names need not be UTF-8. */
+export const atBytes = (directory: number, name: string): Buffer => Buffer.from(at(directory, name), "latin1")
 
 /** One plain name: what a single lookup step may get. */
 const isPlain = (name: string): boolean => name !== "" && name !== "." && name !== ".." && !/[/\0]/.test(name)

@@ -24,8 +24,31 @@ export const withFile = <A>(fd: number, use: (fd: number) => A): A => {
   }
 }
 
+const openToRead = (directory: number, name: string): number =>
+  fs.openSync(at(directory, name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+
 export const readBounded = (directory: number, name: string, shown: string, limit: number): Buffer =>
-  withFile(fs.openSync(at(directory, name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK), (fd) => readOpen(fd, shown, limit))
+  withFile(openToRead(directory, name), (fd) => readOpen(fd, shown, limit))
+
+/** The same for what may be told to others: nobody else's file can have been given this name for a moment. */
+export const readNamed = (directory: number, name: string, shown: string, limit: number): Buffer =>
+  withFile(openToRead(directory, name), (fd) => {
+    const content = readOpen(fd, shown, limit)
+    checkOnlyName(fd, directory, name, shown)
+    return content
+  })
+
+/**
+ * That the one name of an open file is this one, told by a single lstat(2). The count of links alone does not say it:
+ * the other end of a link that was taken away after the opening has one name, too.
+ */
+export const checkOnlyName = (fd: number, directory: number, name: string, shown: string): void => {
+  const { dev, ino } = fs.fstatSync(fd)
+  const named = fs.lstatSync(at(directory, name), { throwIfNoEntry: false })
+  if (named?.dev !== dev || named.ino !== ino || named.nlink !== 1) {
+    throw unsafe("read", shown, "something else was put in its place meanwhile")
+  }
+}
 
 const readOpen = (fd: number, shown: string, limit: number): Buffer => {
   const stats = checkRegular(fd, "read", shown)
@@ -67,18 +90,29 @@ export const snapshotOf = (fd: number, shown: string, limit: number): Snapshot =
   return { content, hash: sha256Hex(content), modified: String(mtimeNs), inode: String(ino) }
 }
 
-export const firstNames = (path: string, limit: number): ReadonlyArray<string> => {
-  const names: Array<string> = []
-  const directory = fs.opendirSync(path)
+/** Entries that are read at a time. */
+const bufferSize = 512
+
+/** At most `limit` entries of a directory, in no order: a stranger's can have millions. */
+export const firstEntries = (
+  path: string,
+  limit: number,
+  encoding: BufferEncoding = "utf8",
+): ReadonlyArray<fs.Dirent> => {
+  const entries: Array<fs.Dirent> = []
+  const directory = fs.opendirSync(path, { bufferSize, encoding })
   try {
-    for (let entry = directory.readSync(); entry !== null && names.length < limit; entry = directory.readSync()) {
-      names.push(entry.name)
+    for (let entry = directory.readSync(); entry !== null && entries.length < limit; entry = directory.readSync()) {
+      entries.push(entry)
     }
-    return names
+    return entries
   } finally {
     directory.closeSync()
   }
 }
+
+export const firstNames = (path: string, limit: number): ReadonlyArray<string> =>
+  firstEntries(path, limit).map(({ name }) => name)
 
 /** Waits beside the agent's work: a busy disk can take seconds. */
 export const sync = (fd: number, shown: string): Effect.Effect<void, FileError> =>

@@ -3,9 +3,10 @@
 import * as Effect from "effect/Effect"
 import * as fs from "node:fs"
 import { randomBytes } from "node:crypto"
-import { at, withEntry } from "./at.ts"
+import { at, atBytes, withEntry } from "./at.ts"
 import { mountsIn } from "./mounts.ts"
 import { errnoOf, type FileError, fromErrno, unsafe } from "./FileError.ts"
+import { firstEntries } from "./reading.ts"
 
 const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } = fs.constants
 
@@ -18,7 +19,13 @@ const maxDepth = 64
 /** How often a directory is read again because its owner keeps filling or renaming. */
 const maxRounds = 100
 
+/** Entries that are read at a time: a directory can have millions. */
+const readSize = 10_000
+/** What reading so many counts for: few are left to be read when many were there, unless somebody adds to them. */
+const fullRound = 0.001
+
 interface Entry {
+  /** Byte for byte, as latin1. */
   readonly name: string
   readonly isDirectory: boolean
 }
@@ -49,21 +56,23 @@ const makeWritable = (fd: number): void => {
 }
 
 const openDirectory = (parent: number, name: string): number => {
-  const open = () => fs.openSync(at(parent, name), O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+  const open = () => fs.openSync(atBytes(parent, name), O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
   try {
     return open()
   } catch (cause) {
     if (errnoOf(cause) !== "EACCES") throw cause
     // An ordinary user's own directory without permissions.
-    withEntry(parent, name, (path, stats) => {
+    withEntry(atBytes(parent, name), (path, stats) => {
       if (stats.isDirectory()) fs.chmodSync(path, 0o700)
     })
     return open()
   }
 }
 
+const showBelow = ({ shown }: Level, name: string): string => `${shown}/${Buffer.from(name, "latin1").toString("utf8")}`
+
 const openLevel = (parent: Level, name: string, mount: string): Level => {
-  const shown = `${parent.shown}/${name}`
+  const shown = showBelow(parent, name)
   const fd = openDirectory(parent.fd, name)
   try {
     if (mountOf(fd) !== mount) throw unsafe("remove", shown, "something is mounted there; unmount it first")
@@ -108,18 +117,18 @@ class Removal {
       this.#removeSome(level)
       return false
     }
-    for (const entry of fs.readdirSync(`/proc/self/fd/${level.fd}`, { withFileTypes: true })) {
-      level.pending.push({ name: entry.name, isDirectory: entry.isDirectory() })
-    }
-    if (level.pending.length > 0) {
-      if (++level.rounds > maxRounds) throw unsafe("remove", level.shown, "it is being changed while it is removed")
+    const entries = firstEntries(`/proc/self/fd/${level.fd}`, readSize, "latin1")
+    if (entries.length > 0) {
+      level.pending.push(...entries.map((entry) => ({ name: entry.name, isDirectory: entry.isDirectory() })))
+      level.rounds += entries.length < readSize ? 1 : fullRound
+      if (level.rounds > maxRounds) throw unsafe("remove", level.shown, "it is being changed while it is removed")
       return false
     }
     const parent = this.levels.at(-2)
     if (parent === undefined) return true
     this.levels.pop()
     fs.closeSync(level.fd)
-    unlessChanged(level.shown, () => fs.rmdirSync(at(parent.fd, level.name)))
+    unlessChanged(level.shown, () => fs.rmdirSync(atBytes(parent.fd, level.name)))
     return false
   }
 
@@ -127,14 +136,14 @@ class Removal {
     for (let count = 0; count < sliceSize; count++) {
       const entry = level.pending.pop()
       if (entry === undefined) return
-      const shown = `${level.shown}/${entry.name}`
+      const shown = showBelow(level, entry.name)
       if (entry.isDirectory && this.levels.length < maxDepth) {
         unlessChanged(shown, () => void this.levels.push(openLevel(level, entry.name, this.#mount)))
         return
       }
       unlessChanged(shown, () => {
         if (entry.isDirectory) this.#lift(level, entry.name)
-        else fs.unlinkSync(at(level.fd, entry.name))
+        else fs.unlinkSync(atBytes(level.fd, entry.name))
       })
     }
   }
@@ -144,7 +153,7 @@ class Removal {
     // An ordinary user may move only a directory that it may write.
     fs.closeSync(openLevel(level, name, this.#mount).fd)
     const lifted = `.slapgrid-${randomBytes(9).toString("hex")}`
-    fs.renameSync(at(level.fd, name), at(this.#top.fd, lifted))
+    fs.renameSync(atBytes(level.fd, name), at(this.#top.fd, lifted))
     this.#top.pending.push({ name: lifted, isDirectory: true })
   }
 

@@ -53,6 +53,7 @@ const makeDirectories = (instanceRoot: string, directory: string): void => {
   ] as const) {
     if (fs.mkdirSync(path, { recursive: true, mode }) !== undefined) fs.chmodSync(path, mode)
   }
+  for (const path of [instanceRoot, `${instanceRoot}/var`, `${instanceRoot}/var/run`]) checkAbove(path)
   const stats = fs.lstatSync(directory)
   const uid = process.geteuid?.()
   if (!stats.isDirectory() || stats.uid !== uid || (stats.mode & 0o077) !== 0) {
@@ -60,6 +61,19 @@ const makeDirectories = (instanceRoot: string, directory: string): void => {
       `${directory} must be a directory of uid ${uid} with mode 0700: remove it or correct its owner and mode`,
     )
   }
+}
+
+/**
+ * Whoever may change a directory above ours, or above the partitions, can put another one in their place. An agent that
+ * is no root has nobody to protect itself from: everything there is its user's.
+ */
+const checkAbove = (path: string): void => {
+  if (process.geteuid?.() !== 0) return
+  const { gid, mode, uid } = fs.statSync(path)
+  const isOpen = (mode & 0o002) !== 0 || ((mode & 0o020) !== 0 && gid !== 0)
+  if (uid === 0 && !isOpen) return
+  const why = uid === 0 ? `can be changed by others (mode ${(mode & 0o7777).toString(8)})` : `belongs to uid ${uid}`
+  throw new Error(`${path} ${why}: nobody but root may put things there; correct its owner and mode`)
 }
 
 /** The lock belongs to the open file, so a child that takes it through an inherited descriptor takes it for us. */

@@ -4,7 +4,6 @@ import { isFree } from "../../src/domain/DesiredState.ts"
 import { describeExit, exited, signaled, unknownExit } from "../../src/domain/ExitStatus.ts"
 import { subjectOf } from "../../src/domain/Report.ts"
 import { fullName, specKey } from "../../src/domain/ServiceSpec.ts"
-import { escapeControls } from "../../src/domain/text.ts"
 import { desiredPartition, program, release, slappart0, slappart1 } from "../support/facts.ts"
 
 describe("isFree", () => {
@@ -53,12 +52,4 @@ describe("programs", () => {
   ] as const)("%s", (_, changes, same) => {
     expect(specKey(program("web", changes)) === specKey(program("web"))).toBe(same)
   })
-})
-
-it.each([
-  ["plain\n\ttext é", "plain\n\ttext é"],
-  ["\u001b[31mred\r\u0007", "\\x1b[31mred\\x0d\\x07"],
-  ["\u009b31m\u007f\u0000", "\\x9b31m\\x7f\\x00"],
-])("control characters become visible: %j", (text, shown) => {
-  expect(escapeControls(text)).toBe(shown)
 })

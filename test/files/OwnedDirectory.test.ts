@@ -7,6 +7,7 @@ import { once } from "node:events"
 import { expect } from "vitest"
 import { FileError } from "../../src/files/FileError.ts"
 import { OwnedDirectory } from "../../src/files/OwnedDirectory.ts"
+import { checkOnlyName } from "../../src/files/reading.ts"
 import { inCi, isRoot, openBelow, scratchDirectory, stranger } from "../support/scratch.ts"
 
 /** A stranger's directory, and beside it what nobody may touch. */
@@ -156,6 +157,23 @@ describe("read", () => {
   )
 })
 
+it.effect("what was opened by another name is known by its only name", () =>
+  Effect.gen(function* () {
+    const { directory, outside, path } = yield* owned
+    const parent = fs.openSync(path, "r")
+    fs.linkSync(`${outside}/secret`, `${path}/x`)
+    const opened = fs.openSync(`${path}/x`, "r")
+    // What a stranger does after the opening: the file has one name now, and it is not this one.
+    fs.rmSync(`${path}/x`)
+    expect(() => checkOnlyName(opened, parent, "x", "x")).toThrow("meanwhile")
+    fs.writeFileSync(`${path}/x`, "own")
+    expect(() => checkOnlyName(opened, parent, "x", "x")).toThrow("meanwhile")
+    fs.closeSync(opened)
+    fs.closeSync(parent)
+    expect(yield* directory.read("x")).toBe("own")
+  }),
+)
+
 describe("write", () => {
   it.effect("gives owner and mode, whatever the umask", () =>
     Effect.gen(function* () {
@@ -304,7 +322,7 @@ describe("programs", () => {
       const error = yield* Effect.flip(directory.programs("run"))
       expect([error.reason, error.message]).toStrictEqual([
         "TooLarge",
-        `cannot list ${path}/run: 2001 entries, more than the limit of 2000 programs`,
+        `cannot list ${path}/run: more entries than the limit of 2000 programs`,
       ])
     }),
   )

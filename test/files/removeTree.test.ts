@@ -55,6 +55,21 @@ it.effect("files, links, FIFOs and directories go, what links lead to stays", ()
   }),
 )
 
+it.effect("names that are no text go, too, at any depth", () =>
+  Effect.gen(function* () {
+    const { path } = yield* tree
+    const odd = Buffer.from([0x66, 0xff, 0xfe, 0x80, 0x1b, 0x0a])
+    const within = (...names: ReadonlyArray<Buffer>) =>
+      Buffer.concat([Buffer.from(path), ...names.flatMap((name) => [Buffer.from("/"), name])])
+    fs.mkdirSync(within(odd))
+    fs.mkdirSync(within(odd, odd))
+    fs.writeFileSync(within(odd, odd, odd), "")
+    fs.symlinkSync("/", within(odd, Buffer.from([0xe9])))
+    yield* removeTree(path)
+    expect(fs.existsSync(path)).toBe(false)
+  }),
+)
+
 it.effect("a link is no tree", () =>
   Effect.gen(function* () {
     const { precious, root } = yield* tree
@@ -66,10 +81,10 @@ it.effect("a link is no tree", () =>
   }),
 )
 
-it.effect("20,000 files in one directory, while others get their turn", () =>
+it.effect("25,000 files in one directory, while others get their turn", () =>
   Effect.gen(function* () {
     const { path } = yield* tree
-    for (let n = 0; n < 20_000; n++) fs.closeSync(fs.openSync(`${path}/${n}`, "w"))
+    for (let n = 0; n < 25_000; n++) fs.closeSync(fs.openSync(`${path}/${n}`, "w"))
     let turns = 0
     const other = yield* Effect.forkChild(
       Effect.forever(

@@ -1,4 +1,4 @@
-import { it } from "@effect/vitest"
+import { describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { execFileSync, spawn } from "node:child_process"
@@ -8,7 +8,7 @@ import { expect } from "vitest"
 import { NodeConfig } from "../../src/config/NodeConfig.ts"
 import { AgentLock } from "../../src/process/AgentLock.ts"
 import { nodeConfig } from "../support/facts.ts"
-import { inCi, isRoot, openBelow, scratchDirectory } from "../support/scratch.ts"
+import { inCi, isRoot, openBelow, scratchDirectory, stranger } from "../support/scratch.ts"
 
 const lockOf = (instanceRoot: string) =>
   Effect.service(AgentLock).pipe(
@@ -138,3 +138,28 @@ it.effect.runIf(inCi || isRoot)("a full disk keeps nobody from taking the lock",
     expect((yield* Effect.flip(lockOf(root))).message).toContain("(pid unknown)")
   }),
 )
+
+describe.runIf(inCi || isRoot)("directories above", () => {
+  it.effect.each([
+    ["belongs to a partition's user", (path: string) => fs.chownSync(path, stranger.uid, 0)],
+    ["is open to everybody", (path: string) => fs.chmodSync(path, 0o777)],
+    [
+      "is open to a group",
+      (path: string) => {
+        fs.chownSync(path, 0, stranger.gid)
+        fs.chmodSync(path, 0o770)
+      },
+    ],
+  ] as const)("a directory above that %s is refused", ([, spoil]) =>
+    Effect.gen(function* () {
+      for (const above of ["", "/var", "/var/run"]) {
+        const root = yield* scratchDirectory
+        yield* lockOf(root)
+        spoil(`${root}${above}`)
+        const error = yield* Effect.flip(lockOf(root))
+        expect(error._tag).toBe("UnusableRoot")
+        expect(error.message).toContain(`${root}${above} `)
+      }
+    }),
+  )
+})

@@ -17,6 +17,9 @@ export const parseDecimal = (text: string): number | undefined => {
   return Number.isFinite(value) ? value : undefined
 }
 
+/** Milliseconds since 1970 of the last moment that has a date: what a partition wrote can be any number. */
+const endOfTime = 8.64e15
+
 /** Python's `str()` of a float: what the reference writes and reads. */
 const floatText = (value: number): string => (Number.isInteger(value) ? `${value}.0` : String(value))
 
@@ -36,10 +39,10 @@ export const retainedUntil = Effect.fnUntraced(function* (
 ): Effect.fn.Return<number | undefined, FileError> {
   const now = yield* Clock.currentTimeMillis
   const date = parseDecimal((yield* directory.readIfPresent(dateFile, 100)) ?? "")
-  if (date !== undefined) return now < date * 1000 ? date * 1000 : undefined
+  if (date !== undefined) return now < date * 1000 ? Math.min(endOfTime, date * 1000) : undefined
   const days = parseDecimal((yield* directory.readIfPresent(retentionDelayFile, 100)) ?? "") ?? 0
   if (days <= 0) return undefined
-  const until = Math.floor(now / 1000) + days * dayInSeconds
+  const until = Math.min(endOfTime / 1000, Math.floor(now / 1000) + days * dayInSeconds)
   yield* directory.write(dateFile, floatText(until), { mode: 0o644, owner: directory.owner })
   return until * 1000
 })

@@ -88,6 +88,17 @@ describe("retainedUntil", () => {
     }),
   )
 
+  it.effect.each(["1e300", "1e15"])("a date of %s is the last one that there is", (date) =>
+    Effect.gen(function* () {
+      const { directory, path } = yield* partition
+      fs.writeFileSync(`${path}/${dateFile}`, date)
+      expect(yield* retainedUntil(directory)).toBe(8.64e15)
+      fs.rmSync(`${path}/${dateFile}`)
+      fs.writeFileSync(`${path}/${delayFile}`, date)
+      expect(yield* retainedUntil(directory)).toBe(8.64e15)
+    }),
+  )
+
   it.effect("a date that the reference wrote counts", () =>
     Effect.gen(function* () {
       const { directory, path } = yield* partition

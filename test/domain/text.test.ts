@@ -1,0 +1,22 @@
+// Strangers' texts on a terminal, and in JSON that somebody looks at on one.
+import { expect, it } from "vitest"
+import { escapeControls, printableJson } from "../../src/domain/text.ts"
+
+it.each([
+  ["a line\nand\tanother", "a line\nand\tanother"],
+  ["\u001b[2J\u001b]0;title\u0007", "\\x1b[2J\\x1b]0;title\\x07"],
+  ["\u009b31m\u007f\r", "\\x9b31m\\x7f\\x0d"],
+  ["safe \u202egnp.exe\u2066", "safe \\u202egnp.exe\\u2066"],
+  ["one\u2028two", "one\\u2028two"],
+  ["naïve – 日本", "naïve – 日本"],
+])("%j is shown as %j", (text, shown) => {
+  expect(escapeControls(text)).toBe(shown)
+})
+
+it("JSON is the same value, and nothing of it steers a terminal", () => {
+  const value = { "na\u009bme": ["\u001b[2J", "\u202e", "\u2028\u007f", "plain é"] }
+  for (const text of [printableJson(value), printableJson(value, 2)]) {
+    expect(JSON.parse(text)).toStrictEqual(value)
+    expect(text).not.toMatch(/(?!\n)\p{Cc}|[\u2028-\u202e]/u)
+  }
+})
