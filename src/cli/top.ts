@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import { getUsage } from "../control/ControlClient.ts"
 import { type NodeRates, ratesBetween, type UsageRate } from "../domain/NodeUsage.ts"
-import { showSize } from "../domain/text.ts"
+import { printableJson, showSize } from "../domain/text.ts"
 import { configFrom } from "./configuration.ts"
 import { CommandFailure, exitStatus, toFailure } from "./exit.ts"
 import type { ConfigFlagValues } from "./options.ts"

@@ -22,7 +22,7 @@ const mounted = (path: string, ...words: ReadonlyArray<string>) =>
     () => Effect.sync(() => void execFileSync("umount", ["--lazy", path])),
   )
 
-const tmpfs: Mount = (path) => mounted(path, "-t", "tmpfs", "-o", "size=8m", "tmpfs")
+const tmpfs: Mount = (path) => mounted(path, "-t", "tmpfs", "-o", "size=8m,mode=755", "tmpfs")
 
 const ext4: Mount = (path) =>
   Effect.gen(function* () {

@@ -130,7 +130,7 @@ it.effect.runIf(inCi || isRoot)("a full disk keeps nobody from taking the lock",
     const root = yield* scratchDirectory
     const run = (...argv: readonly [string, ...ReadonlyArray<string>]) =>
       Effect.sync(() => execFileSync(argv[0], argv.slice(1)))
-    yield* Effect.acquireRelease(run("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", root), () =>
+    yield* Effect.acquireRelease(run("mount", "-t", "tmpfs", "-o", "size=64k,mode=755", "tmpfs", root), () =>
       run("umount", root),
     )
     expect(() => fs.writeFileSync(`${root}/everything`, Buffer.alloc(1024 * 1024))).toThrow("ENOSPC")

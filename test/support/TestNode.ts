@@ -163,9 +163,14 @@ export class TestNode<Master extends TestMaster = TestMaster> {
 
   /** Starts the agent; it is up when this returns. */
   get startAgent(): Effect.Effect<Program, never, Scope.Scope> {
+    return this.startAgentWith({})
+  }
+
+  /** The same with more in its environment. */
+  startAgentWith(env: Readonly<Record<string, string>>): Effect.Effect<Program, never, Scope.Scope> {
     return Effect.gen({ self: this }, function* () {
       const isCached = existsSync(`${this.instanceRoot}/var/run/slapgrid/desired.json`)
-      const agent = yield* start(this.agentCommand)
+      const agent = yield* start(this.agentCommand, { env })
       yield* agent.awaitLine(" runs COMP-1 of ")
       this.#agent = agent
       // One that knows what to run would ask within the hour.

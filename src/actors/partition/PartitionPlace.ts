@@ -16,7 +16,8 @@ export class PartitionError extends Schema.TaggedError<PartitionError>()("Partit
 export const toPartitionError = (error: { readonly message: string }): PartitionError =>
   error instanceof PartitionError ? error : new PartitionError({ message: error.message })
 
-const logFile = ".slapgrid/log/instance.log"
+export const logFolder = ".slapgrid"
+const logFile = `${logFolder}/log/instance.log`
 const logLimit = 20 * 1024 * 1024
 
 /** A line of the partition's log. */
@@ -50,8 +51,8 @@ export class PartitionPlace {
   get openLog() {
     return Effect.gen({ self: this }, function* () {
       const directory = yield* this.open
-      yield* directory.makeDirectory(".slapgrid", 0o700)
-      yield* directory.makeDirectory(".slapgrid/log", 0o700)
+      yield* directory.makeDirectory(logFolder, 0o700)
+      yield* directory.makeDirectory(`${logFolder}/log`, 0o700)
       const log = yield* directory.openLog(logFile, logLimit)
       return { directory, log }
     })

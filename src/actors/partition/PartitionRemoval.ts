@@ -8,13 +8,14 @@ import type { InstanceBuild } from "../../build/InstanceBuild.ts"
 import type { NodeConfigShape } from "../../config/NodeConfig.ts"
 import { agentDirectory } from "../../files/machine.ts"
 import { OwnedDirectory } from "../../files/OwnedDirectory.ts"
+import { removeTree } from "../../files/removeTree.ts"
 import type { MasterClient } from "../../master/MasterClient.ts"
 import type { PartitionServices } from "../../process/PartitionServices.ts"
 import type { ServiceGroup } from "../../process/service/ServiceGroup.ts"
 import type { Takeover } from "../../process/takeover/Takeover.ts"
 import type { UsageReports } from "../../report/usage/UsageReports.ts"
 import { removeCertificate, updateCertificate } from "./certificate.ts"
-import { type PartitionError, type PartitionPlace, toPartitionError } from "./PartitionPlace.ts"
+import { logFolder, type PartitionError, type PartitionPlace, toPartitionError } from "./PartitionPlace.ts"
 import { retainedUntil } from "./retention.ts"
 import { emptyStorage } from "./storage.ts"
 import { awaitedPrograms } from "./waitList.ts"
@@ -99,9 +100,19 @@ export class PartitionRemoval {
 
   /** What the instance itself does at its end. */
   get runDestroyScript(): Effect.Effect<void, PartitionError> {
-    return Effect.flatMap(this.#place.openLog, ({ directory, log }) =>
+    return Effect.flatMap(this.#openLog, ({ directory, log }) =>
       this.#dependencies.builder.runDestroyScript(this.#place.id, directory, log),
     ).pipe(Effect.scoped, Effect.mapError(toPartitionError))
+  }
+
+  /** What a partition has put in the place of its log holds nothing up: it goes a little earlier than the rest. */
+  get #openLog() {
+    const clear = Effect.gen({ self: this }, function* () {
+      const directory = yield* this.#place.open
+      yield* Effect.ignore(directory.remove(logFolder))
+      yield* removeTree(`${directory.path}/${logFolder}`)
+    })
+    return Effect.catch(this.#place.openLog, () => Effect.andThen(clear, this.#place.openLog))
   }
 
   /** Whether an earlier removal did not come to its end. */

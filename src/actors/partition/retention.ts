@@ -33,14 +33,24 @@ export const freezeDelay = Effect.fnUntraced(function* (directory: OwnedDirector
   yield* directory.write(retentionDelayFile, floatText(days ?? 0), { mode: 0o644, owner: directory.owner })
 })
 
+/** The number in one of the files. What no file of ours can be (a link, say) counts as none, as what is no number does. */
+const readNumber = (directory: OwnedDirectory, name: string): Effect.Effect<number | undefined, FileError> =>
+  directory.readIfPresent(name, 100).pipe(
+    Effect.map((text) => parseDecimal(text ?? "")),
+    Effect.catchIf(
+      ({ reason }) => reason === "Unsafe" || reason === "TooLarge",
+      ({ message }) => Effect.as(Effect.logWarning(`it retains nothing: ${message}`), undefined),
+    ),
+  )
+
 /** Milliseconds since 1970 before which nothing may be removed; undefined when it may be removed now. */
 export const retainedUntil = Effect.fnUntraced(function* (
   directory: OwnedDirectory,
 ): Effect.fn.Return<number | undefined, FileError> {
   const now = yield* Clock.currentTimeMillis
-  const date = parseDecimal((yield* directory.readIfPresent(dateFile, 100)) ?? "")
+  const date = yield* readNumber(directory, dateFile)
   if (date !== undefined) return now < date * 1000 ? Math.min(endOfTime, date * 1000) : undefined
-  const days = parseDecimal((yield* directory.readIfPresent(retentionDelayFile, 100)) ?? "") ?? 0
+  const days = (yield* readNumber(directory, retentionDelayFile)) ?? 0
   if (days <= 0) return undefined
   const until = Math.min(endOfTime / 1000, Math.floor(now / 1000) + days * dayInSeconds)
   yield* directory.write(dateFile, floatText(until), { mode: 0o644, owner: directory.owner })

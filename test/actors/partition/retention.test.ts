@@ -99,6 +99,16 @@ describe("retainedUntil", () => {
     }),
   )
 
+  it.effect("files that cannot be ours hold nothing up", () =>
+    Effect.gen(function* () {
+      const { directory, path } = yield* partition
+      fs.writeFileSync(`${path}/other`, "9.0")
+      fs.symlinkSync("other", `${path}/${delayFile}`)
+      fs.writeFileSync(`${path}/${dateFile}`, "9".repeat(101))
+      expect(yield* retainedUntil(directory)).toBeUndefined()
+    }),
+  )
+
   it.effect("a date that the reference wrote counts", () =>
     Effect.gen(function* () {
       const { directory, path } = yield* partition
