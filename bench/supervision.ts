@@ -1,5 +1,5 @@
-// `npm run bench`: measures the built agent's supervision beside Debian's supervisord and prints a table. Numbers are
-// told, never asserted; only what is wrong whatever the machine (a lost or a left process) fails the run.
+// `npm run bench [-- supervision]`: measures the built agent's supervision beside Debian's supervisord and prints a
+// table. Numbers are told, never asserted; only what is wrong whatever the machine (a lost or a left process) fails it.
 import { parseArgs } from "node:util"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Effect from "effect/Effect"
@@ -16,9 +16,9 @@ import {
   samples,
 } from "./measures.ts"
 import { slapgrid, type Subject, supervisord, whyNoSupervisord } from "./supervisors.ts"
-import { formatTable, type Row, type Samples } from "./table.ts"
+import { type Comparison, formatTable, type Row, type Samples } from "./table.ts"
 
-const usage = `npm run bench -- [options]
+const usage = `npm run bench -- [supervision] [options]
   --services N    services of the first measures; the later ones take 2N and 6N (500)
   --rounds N      starts and stops of each supervisor (3)
   --kills N       services killed one after the other (200)
@@ -85,7 +85,7 @@ const start = (plan: Plan) =>
       unit: "s",
       aim: "≤ 2.5 s, faster than supervisord",
       slapgrid: samples(ours, "not in time"),
-      supervisord: theirsOr(plan, () => samples(theirs, "not in time")),
+      peer: theirsOr(plan, () => samples(theirs, "not in time")),
     }
     return [row]
   })
@@ -104,7 +104,7 @@ const crash = (plan: Plan) =>
       unit: "ms",
       aim,
       slapgrid: of(ours, value),
-      supervisord: theirsOr(plan, () => of(theirs, value)),
+      peer: theirsOr(plan, () => of(theirs, value)),
     })
     return [row("p50", "≤ 15 ms, 50× faster"), row("p99", "≤ 40 ms")]
   })
@@ -124,7 +124,7 @@ const stop = (plan: Plan) =>
       unit: "s",
       aim: "≤ 3.5 s",
       slapgrid: told(ours),
-      supervisord: theirsOr(plan, () => told(theirs)),
+      peer: theirsOr(plan, () => told(theirs)),
     }
     return [row]
   })
@@ -139,7 +139,7 @@ const idle = (plan: Plan) =>
       unit,
       aim,
       slapgrid: { values: ours.map((one) => one[field]) },
-      supervisord: theirsOr(plan, () => ({ values: theirs.map((one) => one[field]) })),
+      peer: theirsOr(plan, () => ({ values: theirs.map((one) => one[field]) })),
     })
     return [
       row("resident", "RSS", "MB", "≤ 110 MB"),
@@ -157,7 +157,7 @@ const loop = (plan: Plan) =>
       unit: "ms",
       aim,
       slapgrid: found === undefined ? none("no answer") : { values: [found[field]] },
-      supervisord: none("-"),
+      peer: none("-"),
     })
     return [row("p99", ""), row("max", "≤ 30 ms")]
   })
@@ -171,7 +171,7 @@ const survive = (plan: Plan) =>
       unit: "s",
       aim: "",
       slapgrid: samples([times[field]], "not in time"),
-      supervisord: none("-"),
+      peer: none("-"),
     })
     if (problems.length > 0) process.exitCode = 1
     const verdict: Row = {
@@ -179,7 +179,7 @@ const survive = (plan: Plan) =>
       unit: "",
       aim: "yes",
       slapgrid: none(problems.length === 0 ? "yes" : problems.join("; ")),
-      supervisord: none("-"),
+      peer: none("-"),
     }
     return [row("start", "start"), row("adoption", "adoption after kill -9"), row("stop", "stop"), verdict]
   })
@@ -192,6 +192,8 @@ const measures: Readonly<Record<string, (plan: Plan) => Effect.Effect<ReadonlyAr
   loop,
   survive,
 }
+
+const comparison: Comparison = { peer: "supervisord", ratio: "peer / slapgrid" }
 
 const bench = Effect.gen(function* () {
   const chosen = flags.only.split(",").map((name) => {
@@ -219,7 +221,7 @@ const bench = Effect.gen(function* () {
   // Whoever loses patience still gets what was measured.
   yield* Effect.ensuring(
     run,
-    Effect.sync(() => void process.stdout.write(`${formatTable(rows)}\n`)),
+    Effect.sync(() => void process.stdout.write(`${formatTable(rows, comparison)}\n`)),
   )
 })
 

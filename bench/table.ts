@@ -1,4 +1,4 @@
-// Numbers for people: medians with their spread, and how one supervisor compares with the other.
+// Numbers for people: medians with their spread, and how slapgrid compares with a peer.
 
 /** Numbers of one measure, in the unit of its row. */
 export interface Samples {
@@ -12,7 +12,7 @@ export interface Row {
   readonly unit: string
   readonly aim: string
   readonly slapgrid: Samples
-  readonly supervisord: Samples
+  readonly peer: Samples
 }
 
 export const quantile = (values: ReadonlyArray<number>, q: number): number => {
@@ -30,21 +30,29 @@ const cell = ({ instead, values }: Samples, unit: string): string => {
   return `${median} (${shown(Math.min(...values))}–${shown(Math.max(...values))})`
 }
 
-const ratio = ({ slapgrid, supervisord }: Row): string => {
-  if (slapgrid.values.length === 0 || supervisord.values.length === 0) return ""
-  const times = quantile(supervisord.values, 0.5) / quantile(slapgrid.values, 0.5)
-  return Number.isFinite(times) ? `${shown(times)}×` : ""
+/** Whom the rows of a table compare slapgrid with, and what is divided by what. */
+export interface Comparison {
+  readonly peer: string
+  readonly ratio: "peer / slapgrid" | "slapgrid / peer"
+}
+
+const ratioOf = ({ peer, slapgrid }: Row, { ratio }: Comparison): string => {
+  if (slapgrid.values.length === 0 || peer.values.length === 0) return ""
+  const times = quantile(peer.values, 0.5) / quantile(slapgrid.values, 0.5)
+  const wanted = ratio === "peer / slapgrid" ? times : 1 / times
+  return Number.isFinite(wanted) ? `${shown(wanted)}×` : ""
 }
 
 /** Aligned columns. */
-export const formatTable = (rows: ReadonlyArray<Row>): string => {
+export const formatTable = (rows: ReadonlyArray<Row>, comparison: Comparison): string => {
+  const { peer, ratio } = comparison
   const lines = [
-    ["measure", "slapgrid", "supervisord", "supervisord / slapgrid", "aim"],
+    ["measure", "slapgrid", peer, ratio.replace("peer", peer), "aim"],
     ...rows.map((row) => [
       row.measure,
       cell(row.slapgrid, row.unit),
-      cell(row.supervisord, row.unit),
-      ratio(row),
+      cell(row.peer, row.unit),
+      ratioOf(row, comparison),
       row.aim,
     ]),
   ]
