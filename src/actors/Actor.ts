@@ -3,6 +3,8 @@
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as FiberHandle from "effect/FiberHandle"
+import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 
@@ -84,3 +86,6 @@ export const nextWish = <Wish>(mailbox: Mailbox<Wish>, current: Wish, until: num
           orElse: () => Effect.succeed(current),
         }),
       )
+
+/** Whether a fiber that nobody waits for is still at work there. */
+export const isBusy = (handle: FiberHandle.FiberHandle<void>): boolean => Option.isSome(FiberHandle.getUnsafe(handle))

@@ -29,6 +29,8 @@ export class NodeSupervisor extends Context.Service<
   {
     /** Whether the master is followed: the fiber that does lives, and does not hang in one of its answers. */
     readonly isHealthy: Effect.Effect<boolean>
+    /** Whether something that was done still waits to be marked as done: until the master knows of it. */
+    readonly isUnmarked: () => boolean
   }
 >()("slapgrid/actors/NodeSupervisor") {
   /** Follows the master, and carries out orders of passes. */
@@ -45,7 +47,7 @@ export class NodeSupervisor extends Context.Service<
         Clock.currentTimeMillis,
         (now) => following.pollUnsafe() === undefined && !supervision.isStuck(now),
       )
-      return NodeSupervisor.of({ isHealthy })
+      return NodeSupervisor.of({ isHealthy, isUnmarked: () => registry.isUnmarked })
     }),
   )
 
@@ -54,8 +56,9 @@ export class NodeSupervisor extends Context.Service<
     NodeSupervisor,
     Effect.gen(function* () {
       const { isCompleted } = yield* SoftwareBuild
-      yield* makeSupervision(yield* makeRegistry(isCompleted))
-      return NodeSupervisor.of({ isHealthy: Effect.succeed(true) })
+      const registry = yield* makeRegistry(isCompleted)
+      yield* makeSupervision(registry)
+      return NodeSupervisor.of({ isHealthy: Effect.succeed(true), isUnmarked: () => registry.isUnmarked })
     }),
   )
 }
@@ -74,6 +77,7 @@ const makeRegistry = Effect.fnUntraced(function* (isBuilt: RegistryParts["isBuil
     config: yield* NodeConfig,
     board,
     isBuilt,
+    collect: (yield* SoftwareBuild).collect,
     partitionScope,
     softwareScope,
   })

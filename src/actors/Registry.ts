@@ -11,7 +11,15 @@ import type { PassOrder } from "../desired/Passes.ts"
 import type { DesiredPartition, DesiredSoftware, DesiredState } from "../domain/DesiredState.ts"
 import type { PartitionId, SoftwareUrl } from "../domain/ids.ts"
 import type { MasterStanding } from "../domain/NodeStatus.ts"
-import { partitionOutcome } from "../domain/Pass.ts"
+import {
+  garbage,
+  garbageOutcome,
+  type InstanceRequest,
+  partitionOutcome,
+  type PassOutcome,
+  softwareOutcome,
+  type SoftwareRequest,
+} from "../domain/Pass.ts"
 import type { NodePlan } from "../domain/Plan.ts"
 import type { MasterError } from "../master/MasterError.ts"
 import type { Takeover } from "../process/takeover/Takeover.ts"
@@ -21,6 +29,28 @@ import type { PartitionActor, PartitionActors } from "./partition/PartitionActor
 import type { SoftwareOrder } from "./software/decide.ts"
 import { planNode } from "./planning.ts"
 import type { SoftwareActor, SoftwareActors } from "./software/SoftwareActor.ts"
+
+/** Releases that a state names in any way: a partition that has one keeps it, offered or not. */
+const releasesOf = ({ partitions, software }: DesiredState): ReadonlyArray<SoftwareUrl> => [
+  ...software.map(({ url }) => url),
+  ...partitions.flatMap(({ requested, software }) =>
+    software === undefined || requested === "destroyed" ? [] : [software],
+  ),
+]
+
+/** An order that could not be given is over at once, as a failure; the others are given. */
+const orFailed = (subject: string, settle: PassOrder["settle"]) => {
+  const failed = (problem: string) => settle({ subject, result: "Failed", state: "unsupervised", problem })
+  return <E extends { readonly message: string }>(
+    order: Effect.Effect<Effect.Effect<void>, E>,
+  ): Effect.Effect<Effect.Effect<void>> =>
+    order.pipe(
+      Effect.catch(({ message }) => Effect.succeed(failed(message))),
+      Effect.catchDefect((defect) =>
+        Effect.as(tellDefect(defect), failed("the agent failed to order it: see its log")),
+      ),
+    )
+}
 
 interface KnownSoftware {
   readonly actor: SoftwareActor
@@ -51,6 +81,7 @@ export interface RegistryParts {
   readonly config: NodeConfigShape
   /** For a node that builds nothing itself: whether a release was built before. */
   readonly isBuilt: SoftwareBuild["Service"]["isCompleted"] | undefined
+  readonly collect: SoftwareBuild["Service"]["collect"]
   readonly partitionScope: Scope.Closeable
   readonly softwareScope: Scope.Closeable
 }
@@ -99,7 +130,7 @@ export class Registry {
         (known, one) => !asked && sameSoftware(known.desired, one),
       )
       yield* Effect.forEach(software.gone, this.#retire)
-      yield* Effect.forEach(software.tell, this.#tellSoftware)
+      yield* Effect.forEach(software.tell, (one) => this.#tellSoftware(one), { discard: true })
       // Only now: a release that is gone or going is no longer waited for.
       const partitions = difference(
         this.#partitions,
@@ -133,8 +164,8 @@ export class Registry {
     )
   }
 
-  readonly #tellSoftware = (desired: DesiredSoftware): Effect.Effect<void> =>
-    Effect.gen({ self: this }, function* () {
+  #tellSoftware(desired: DesiredSoftware, order?: SoftwareOrder): Effect.Effect<SoftwareActor> {
+    return Effect.gen({ self: this }, function* () {
       let known = this.#software.get(desired.url)
       if (known === undefined) {
         const scope = yield* Scope.fork(this.#parts.softwareScope)
@@ -145,8 +176,11 @@ export class Registry {
         this.#software.set(desired.url, known)
       }
       known.desired = desired
+      if (order !== undefined) known.order = order
       yield* known.actor.tell({ software: desired, nudge: this.#nudge, order: known.order })
+      return known.actor
     })
+  }
 
   /** Partitions that the master wants to have an instance of a release. */
   #usersOf(url: SoftwareUrl): ReadonlyArray<PartitionId> {
@@ -196,24 +230,57 @@ export class Registry {
     })
 
   /** Gives what a pass is about an order; the effects wait for what becomes of each. */
-  readonly carryOut = ({
-    id,
-    partitions,
-    request,
-    settle,
-    standing,
-    state,
-  }: PassOrder): Effect.Effect<ReadonlyArray<Effect.Effect<void>>> => {
+  readonly carryOut = (order: PassOrder): Effect.Effect<ReadonlyArray<Effect.Effect<void>>> => {
+    const { request, state } = order
+    // A node that follows nobody hears of partitions here alone.
+    if (this.#last === undefined) this.#wanted = state.partitions
+    return request._tag === "Software" ? this.#carryOutSoftware(order, request) : this.#carryOutInstance(order, request)
+  }
+
+  #carryOutSoftware({ id, settle, software, state }: PassOrder, request: SoftwareRequest) {
+    const { collectsGarbage, isDebug, isForced } = request
+    const orders = Effect.forEach(software, (desired) =>
+      this.#tellSoftware(desired, { id, isDebug, isForced }).pipe(
+        Effect.map((actor) => Effect.flatMap(actor.outcome(id), (rest) => settle(softwareOutcome(desired.url, rest)))),
+        orFailed(desired.url, settle),
+      ),
+    )
+    if (!collectsGarbage) return orders
+    // Last of all: what a build is about to fill is not garbage.
+    return Effect.map(orders, (waiting) => [
+      Effect.andThen(
+        Effect.forEach(waiting, (one) => one, { concurrency: "unbounded", discard: true }),
+        Effect.flatMap(this.#collect(state), settle),
+      ),
+    ])
+  }
+
+  #collect(state: DesiredState): Effect.Effect<PassOutcome> {
+    // Asked anew before each removal: the master can have named another one meanwhile.
+    const wanted = () => [...releasesOf(state), ...(this.#last === undefined ? [] : releasesOf(this.#last))]
+    if (state.rejected.length > 0) {
+      const problem = "the master's answer has records that cannot be used, and they may name releases"
+      return Effect.succeed({ subject: garbage, result: "Failed", state: "nothing is removed", problem })
+    }
+    return this.#parts.collect(wanted).pipe(
+      Effect.tap(({ removed }) =>
+        Effect.forEach(removed, (path) => Effect.logInfo(`${path} is removed: no longer named`)),
+      ),
+      Effect.map(({ failures, removed }) => ({ removed, problems: failures.map(({ message }) => message) })),
+      Effect.catch(({ message }) => Effect.succeed({ removed: [], problems: [message] })),
+      Effect.catchDefect((defect) =>
+        Effect.as(tellDefect(defect), { removed: [], problems: ["the agent failed to do it: see its log"] }),
+      ),
+      Effect.map(({ problems, removed }) => garbageOutcome(removed, problems)),
+    )
+  }
+
+  #carryOutInstance({ id, partitions, settle, standing, state }: PassOrder, request: InstanceRequest) {
     const { isDebug, isForced, stops } = request
-    const failed = (subject: PartitionId) => (problem: string) =>
-      Effect.succeed(settle({ subject, result: "Failed", state: "unsupervised", problem }))
     const orders = Effect.forEach(partitions, (desired) =>
       this.#orderPartition(desired, standing, { id, isForced, stops, isDebug }).pipe(
         Effect.map((actor) => Effect.flatMap(actor.outcome(id), (rest) => settle(partitionOutcome(desired.id, rest)))),
-        Effect.catch(({ message }) => failed(desired.id)(message)),
-        Effect.catchDefect((defect) =>
-          Effect.andThen(tellDefect(defect), failed(desired.id)("the agent failed to order it: see its log")),
-        ),
+        orFailed(desired.id, settle),
       ),
     )
     return Effect.andThen(this.#lookForBuilds(state.software), orders)
@@ -223,7 +290,7 @@ export class Registry {
     return Effect.gen({ self: this }, function* () {
       const known = this.#partitions.get(desired.id)
       const actor = known?.actor ?? (yield* this.#newPartition(desired.id))
-      const wish: PartitionWish = { ...this.#wishFor(desired), standing, order }
+      const wish = { ...this.#wishFor(desired), standing, order }
       this.#partitions.set(desired.id, { actor, wish, isGone: false })
       yield* actor.tell(wish)
       return actor
@@ -241,6 +308,11 @@ export class Registry {
           () => true,
         ),
     ).pipe(Effect.map((unbuilt) => void (this.#unbuilt = new Set(unbuilt.map(({ url }) => url)))))
+  }
+
+  /** Whether something that was done still waits to be marked as done. */
+  get isUnmarked(): boolean {
+    return [...this.#software.values(), ...this.#partitions.values()].some(({ actor }) => actor.isUnmarked())
   }
 
   /** A release that the master does not offer is not waited for: the installation tells that it is missing. */

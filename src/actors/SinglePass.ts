@@ -29,8 +29,7 @@ export class SinglePass extends Context.Service<
   static readonly layer = Layer.effect(
     SinglePass,
     Effect.gen(function* () {
-      // It is there, and takes orders.
-      yield* NodeSupervisor
+      const { isUnmarked } = yield* NodeSupervisor
       const { begin } = yield* Passes
       const { pending } = yield* Outbox
       const { groups } = yield* PartitionServices
@@ -43,7 +42,7 @@ export class SinglePass extends Context.Service<
         programs,
         (all) => !all.some(({ state }) => state === "starting" || state === "backoff"),
       )
-      const areTold = Effect.map(pending, (count) => count === 0)
+      const areTold = Effect.map(pending, (count) => count === 0 && !isUnmarked())
 
       const finish = Effect.fnUntraced(function* (end: End) {
         yield* holdsWithin(areDecided, startLimit)

@@ -191,6 +191,28 @@ const passFlags = {
   buildoutDebug: switchFlag("buildout-debug", "Run buildout with -D"),
 }
 
+const softwareCommand = Command.make(
+  "software",
+  {
+    ...passFlags,
+    onlySr: Flag.String("only-sr").pipe(
+      Flag.withAlias("only"),
+      Flag.withDescription("Software releases, by URL or MD5 (the name of their directory), with commas; default: all"),
+      Flag.optional,
+    ),
+    garbageCollect: switchFlag("garbage-collect", "Remove what is built and that the master no longer names"),
+  },
+  (values) =>
+    Effect.flatMap(
+      Effect.promise(() => import("./pass.ts")),
+      ({ software }) => software(values),
+    ),
+).pipe(
+  Command.withDescription(
+    "Build or remove software releases now, as the master wants them, and tell what became of each",
+  ),
+)
+
 const instanceCommand = Command.make(
   "instance",
   {
@@ -241,6 +263,7 @@ export const slapgrid = Command.make("slapgrid", runFlags, (values) =>
     planCommand,
     restartCommand,
     signalCommand,
+    softwareCommand,
     startCommand,
     statusCommand,
     stopCommand,

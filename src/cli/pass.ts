@@ -1,9 +1,9 @@
-// `slapgrid instance` and `slapgrid sync`: one-shot passes, in the running agent when there is one.
+// `slapgrid software`, `slapgrid instance` and `slapgrid sync`: one-shot passes, in the running agent when there is one.
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { followPass } from "../control/ControlClient.ts"
-import { type PassEvent, type PassRequest, passStatus } from "../domain/Pass.ts"
+import { contradictionIn, type PassEvent, type PassRequest, passStatus } from "../domain/Pass.ts"
 import { escapeControls } from "../domain/text.ts"
 import { configFrom } from "./configuration.ts"
 import { checkRoot, CommandFailure, exitStatus, toFailure } from "./exit.ts"
@@ -48,9 +48,16 @@ const goesOn = Effect.sync(() => {
 const present = <E>(events: Stream.Stream<PassEvent, E>, json: boolean) =>
   Effect.gen(function* () {
     let end: PassEvent | undefined
+    /** By subject: what people have read last. */
+    const read = new Map<string, string>()
     yield* Stream.runForEach(events, (event) => {
       end = event
-      return show(json ? `${JSON.stringify(event)}\n` : renderEvent(event))
+      if (json) return show(`${JSON.stringify(event)}\n`)
+      const text = renderEvent(event)
+      const subject = "subject" in event ? event.subject : ""
+      const isNews = read.get(subject) !== text
+      read.set(subject, text)
+      return isNews ? show(text) : Effect.void
     })
     if (end?._tag !== "Ended") return
     const { message = "done", status } = end
@@ -71,6 +78,10 @@ export const namesIn = (
 }
 
 const pass = Effect.fnUntraced(function* (values: PassValues, request: PassRequest) {
+  const contradiction = contradictionIn(request)
+  if (contradiction !== undefined) {
+    return yield* new CommandFailure({ status: exitStatus.failed, message: contradiction })
+  }
   const config = yield* configFrom(values)
   yield* checkRoot(config)
   const shown = <E>(events: Stream.Stream<PassEvent, E>) => present(events, values.json)
@@ -86,6 +97,23 @@ const pass = Effect.fnUntraced(function* (values: PassValues, request: PassReque
     () => alone,
   )
 })
+
+export interface SoftwareValues extends PassValues {
+  readonly onlySr: Option.Option<string>
+  readonly force: boolean
+  readonly garbageCollect: boolean
+  readonly buildoutDebug: boolean
+}
+
+export const software = Effect.fnUntraced(function* (values: SoftwareValues) {
+  yield* pass(values, {
+    _tag: "Software",
+    only: yield* namesIn("--only-sr", Option.getOrUndefined(values.onlySr)),
+    isForced: values.force,
+    collectsGarbage: values.garbageCollect,
+    isDebug: values.buildoutDebug,
+  })
+}, Effect.mapError(toFailure))
 
 export interface InstanceValues extends PassValues {
   readonly onlyCp: Option.Option<string>

@@ -11,6 +11,8 @@ import * as Stream from "effect/Stream"
 import type { DesiredState } from "../domain/DesiredState.ts"
 import type { MasterStanding, NodeStatus } from "../domain/NodeStatus.ts"
 import {
+  contradictionIn,
+  garbage,
   passEnd,
   type PassEvent,
   passKind,
@@ -22,6 +24,7 @@ import {
   type WorkRequest,
 } from "../domain/Pass.ts"
 import type { MasterError } from "../master/MasterError.ts"
+import { md5Hex } from "../files/machine.ts"
 import { StatusBoard } from "../report/StatusBoard.ts"
 import { MasterSync, standingOf } from "./MasterSync.ts"
 import { PassLog } from "./PassLog.ts"
@@ -64,9 +67,9 @@ export class Passes extends Context.Service<
         standing: MasterStanding,
         log: PassLog,
       ) {
-        const selection = selectSubjects(request, state)
+        const selection = selectSubjects(request, state, ({ url }) => md5Hex(url))
         if (selection.problems.length > 0) return yield* refuse(log, selection.problems.join("\n"))
-        const progress = new Progress(log, selection)
+        const progress = new Progress(log, subjectsOf(request, selection))
         yield* log.put({ _tag: "Began", subjects: progress.subjects })
         yield* Effect.forkScoped(Stream.runForEach(board.changes, progress.look))
         yield* Queue.offer(orders, { ...selection, id: ++passes, request, state, standing, settle: progress.settle })
@@ -81,7 +84,7 @@ export class Passes extends Context.Service<
             ),
           // What should run does, as far as anybody knows.
           onFailure: (error) =>
-            isMasterAway(error) && remembered !== undefined
+            isMasterAway(error) && remembered !== undefined && request._tag === "Instance"
               ? Effect.flatMap(order(request, remembered, standingOf(error), log), (outcomes) =>
                   outcomes === undefined ? Effect.void : log.put(unanswered(error)),
                 )
@@ -110,6 +113,8 @@ export class Passes extends Context.Service<
             run("sync", Effect.andThen(sync, log.put(passEnd([]))), log)
             return Effect.succeed(log.events)
           }
+          const contradiction = contradictionIn(request)
+          if (contradiction !== undefined) return Effect.as(refuse(log, contradiction), log.events)
           const kind = passKind(request)
           if (underWay.has(kind)) return Effect.as(log.put(alreadyUnderWay(kind)), log.events)
           underWay.add(kind)
@@ -165,15 +170,21 @@ const unusable = (request: WorkRequest, state: DesiredState): ReadonlyArray<Pass
     ? []
     : state.rejected.map(({ reason, subject }) => ({ subject, result: "Failed", state: "unusable", problem: reason }))
 
+const subjectsOf = (request: WorkRequest, { partitions, software }: Selection): ReadonlyArray<string> => [
+  ...software.map(({ url }) => url),
+  ...partitions.map(({ id }) => id),
+  ...(request._tag === "Software" && request.collectsGarbage ? [garbage] : []),
+]
+
 /** Follows what a pass is about, on the board until it is settled. */
 class Progress {
   readonly #log: PassLog
   readonly #outcomes: ReadonlyMap<string, Deferred.Deferred<PassOutcome>>
   readonly #told = new Map<string, string>()
 
-  constructor(log: PassLog, { partitions }: Selection) {
+  constructor(log: PassLog, subjects: ReadonlyArray<string>) {
     this.#log = log
-    this.#outcomes = new Map(partitions.map(({ id }) => [id, Deferred.makeUnsafe()]))
+    this.#outcomes = new Map(subjects.map((subject) => [subject, Deferred.makeUnsafe()]))
   }
 
   get subjects(): ReadonlyArray<string> {
@@ -192,9 +203,15 @@ class Progress {
       return Effect.andThen(this.#log.put({ _tag: "Settled", ...outcome }), Deferred.succeed(settled, outcome))
     })
 
-  readonly look = ({ partitions }: NodeStatus): Effect.Effect<void> =>
+  readonly look = ({ partitions, software }: NodeStatus): Effect.Effect<void> =>
     Effect.forEach(
-      partitions.map(({ id, state }) => ({ subject: id, state })),
+      [
+        ...partitions.map(({ id, state }) => ({ subject: id, state })),
+        ...software.map(({ part, state, url }) => ({
+          subject: url,
+          state: part === undefined ? state : `${state}: ${part}`,
+        })),
+      ],
       (news) => {
         const outcome = this.#outcomes.get(news.subject)
         const isTold = this.#told.get(news.subject) === news.state

@@ -1,8 +1,19 @@
 // A one-shot pass: what an operator asks of a node beside the master's wishes, what becomes of it, and its exit status.
 // Pure. node-behaviour.md (Configuration) has the statuses.
 import * as Schema from "effect/Schema"
-import type { DesiredPartition, DesiredState } from "./DesiredState.ts"
+import type { DesiredPartition, DesiredSoftware, DesiredState, SoftwareRequestedState } from "./DesiredState.ts"
 import type { PartitionActualState } from "./NodeStatus.ts"
+
+/** Software releases as the master wants them. */
+const SoftwareRequest = Schema.TaggedStruct("Software", {
+  /** URLs, or their MD5 as the name of their directory; empty: all. */
+  only: Schema.Array(Schema.String),
+  /** What is built is built again. */
+  isForced: Schema.Boolean,
+  /** Directories of releases that the master no longer names are removed. */
+  collectsGarbage: Schema.Boolean,
+  isDebug: Schema.Boolean,
+})
 
 /** Partitions as the master wants them. */
 const InstanceRequest = Schema.TaggedStruct("Instance", {
@@ -18,17 +29,19 @@ const InstanceRequest = Schema.TaggedStruct("Instance", {
 /** Asks the master now and has what failed tried again, without waiting for what becomes of it. */
 const SyncRequest = Schema.TaggedStruct("Sync", {})
 
-export const PassRequest = Schema.Union([InstanceRequest, SyncRequest])
+export const PassRequest = Schema.Union([SoftwareRequest, InstanceRequest, SyncRequest])
 export type PassRequest = typeof PassRequest.Type
-/** Those that are about something. */
-export type WorkRequest = typeof InstanceRequest.Type
+export type SoftwareRequest = typeof SoftwareRequest.Type
+export type InstanceRequest = typeof InstanceRequest.Type
+/** Those that the supervisor carries out. */
+export type WorkRequest = SoftwareRequest | InstanceRequest
 
 export const passStatus = { done: 0, failed: 1, promisesFailed: 2, masterAway: 3, alreadyRunning: 10 } as const
 export type PassStatus = (typeof passStatus)[keyof typeof passStatus]
 
 /** How one release or partition is left by a pass. */
 export interface PassOutcome {
-  /** A release's URL or a partition's id. */
+  /** A release's URL, a partition's id, or what else is worked on, in words. */
   readonly subject: string
   readonly result: "Done" | "PromisesFailed" | "Failed"
   /** Its state, and what is to be known about it. */
@@ -52,10 +65,20 @@ export type PassEvent =
 /** Two passes of one kind are not run at once. Promises are instances' (the reference has one pid file for both). */
 export const passKind = (request: WorkRequest): string => request._tag.toLowerCase()
 
+/** Why a request asks for what cannot be meant, whatever the master says. */
+export const contradictionIn = (request: PassRequest): string | undefined =>
+  request._tag === "Software" && request.collectsGarbage && request.only.length > 0
+    ? "a garbage collection is about all software releases: leave out --only-sr or --garbage-collect"
+    : undefined
+
 export interface Selection {
+  readonly software: ReadonlyArray<DesiredSoftware>
   readonly partitions: ReadonlyArray<DesiredPartition>
   readonly problems: ReadonlyArray<string>
 }
+
+/** The subject of a garbage collection. */
+export const garbage = "garbage collection"
 
 const listed = (names: ReadonlyArray<string>): string => (names.length === 0 ? "none" : names.toSorted().join(", "))
 
@@ -74,10 +97,41 @@ const select = <A>(
   }
 }
 
-/** What of the master's wishes a pass is about. */
-export const selectSubjects = (request: WorkRequest, state: DesiredState): Selection => {
-  const { problems, selected } = select(state.partitions, request.only, ({ id }) => [id], "partition")
-  return { partitions: selected, problems }
+/** What of the master's wishes a pass is about; `keyOf` gives the name of a release's directory. */
+export const selectSubjects = (
+  request: WorkRequest,
+  state: DesiredState,
+  keyOf: (one: DesiredSoftware) => string,
+): Selection => {
+  if (request._tag === "Instance") {
+    const { problems, selected } = select(state.partitions, request.only, ({ id }) => [id], "partition")
+    return { software: [], partitions: selected, problems }
+  }
+  const names = (one: DesiredSoftware) => [one.url, keyOf(one)] as const
+  const { problems, selected } = select(state.software, request.only, names, "software release")
+  return { software: selected, partitions: [], problems }
+}
+
+/** What a release's actor knows when it has nothing more to do. */
+export interface SoftwareRest {
+  /** What the master wanted; undefined when it no longer names the release. */
+  readonly requested: SoftwareRequestedState | undefined
+  /** Why the release is not as it is wanted; undefined when it is. */
+  readonly error: string | undefined
+}
+
+export const softwareOutcome = (subject: string, { error, requested }: SoftwareRest): PassOutcome =>
+  error === undefined
+    ? { subject, result: "Done", state: requested ?? "no longer named by the master", problem: undefined }
+    : { subject, result: "Failed", state: "failed", problem: error }
+
+/** `removed` are directories; `problems` why others that should be are not. */
+export const garbageOutcome = (removed: ReadonlyArray<string>, problems: ReadonlyArray<string>): PassOutcome => {
+  const count = `${removed.length} ${removed.length === 1 ? "release" : "releases"} removed`
+  const state = removed.length === 0 ? count : `${count}: ${removed.join(", ")}`
+  return problems.length === 0
+    ? { subject: garbage, result: "Done", state, problem: undefined }
+    : { subject: garbage, result: "Failed", state, problem: problems.join("\n") }
 }
 
 /** What a partition's actor knows when it has nothing more to do. */

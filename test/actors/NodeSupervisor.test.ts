@@ -23,10 +23,12 @@ import { Containment } from "../../src/process/containment/Containment.ts"
 import { type Planner, Plans } from "../../src/desired/Plans.ts"
 import { MasterSync, type Update } from "../../src/desired/MasterSync.ts"
 import { Passes, type PassOrder } from "../../src/desired/Passes.ts"
-import type { PartitionRest, PassOutcome } from "../../src/domain/Pass.ts"
+import type { PartitionRest, PassOutcome, SoftwareRest } from "../../src/domain/Pass.ts"
 import { FileError } from "../../src/files/FileError.ts"
 import { Takeover } from "../../src/process/takeover/Takeover.ts"
-import type { DesiredPartition } from "../../src/domain/DesiredState.ts"
+import type { DesiredPartition, DesiredSoftware } from "../../src/domain/DesiredState.ts"
+import { BuildError } from "../../src/build/BuildError.ts"
+import { type Collection, SoftwareBuild } from "../../src/build/SoftwareBuild.ts"
 import type { PartitionId, SoftwareUrl } from "../../src/domain/ids.ts"
 import type { MasterStanding } from "../../src/domain/NodeStatus.ts"
 import { Calls, settle } from "../support/Calls.ts"
@@ -61,11 +63,15 @@ const planned = ({
   services: [],
 })
 
-const supervised = Effect.gen(function* () {
+const making = Effect.fnUntraced(function* (layer: typeof NodeSupervisor.layer) {
   const updates = yield* Queue.sliding<Update>(1)
   const orders = yield* Queue.unbounded<PassOrder>()
   /** What actors have to say about orders. */
   const rests = new Calls<readonly [id: PartitionId, order: number], PartitionRest>()
+  const softwareRests = new Calls<readonly [url: SoftwareUrl, order: number], SoftwareRest>()
+  /** Those that have not marked yet what they did. */
+  const unmarked = new Set<string>()
+  const collections = new Calls<() => ReadonlyArray<SoftwareUrl>, Collection, BuildError>()
   /** Everything that was told to anybody, and every end, in order. */
   const told: Array<string> = []
   const software = new Map<SoftwareUrl, SoftwareOptions>()
@@ -82,9 +88,15 @@ const supervised = Effect.gen(function* () {
         software.set(options.url, options)
         yield* Effect.addFinalizer(() => Effect.sync(() => void told.push(`${options.url} closed`)))
         return {
-          tell: ({ nudge, software }: SoftwareWish) =>
-            Effect.sync(() => void told.push(`${software.url} ${software.requested} ${nudge}`)),
-          outcome: () => Effect.never,
+          tell: ({ nudge, order, software }: SoftwareWish) =>
+            Effect.sync(
+              () =>
+                void told.push(
+                  `${software.url} ${software.requested} ${nudge}${order === undefined ? "" : ` order ${order.id}${order.isForced ? " forced" : ""}`}`,
+                ),
+            ),
+          outcome: (order: number) => softwareRests.call([options.url, order]),
+          isUnmarked: () => unmarked.has(options.url),
         }
       }),
   })
@@ -109,6 +121,7 @@ const supervised = Effect.gen(function* () {
                 ),
             ),
           outcome: (order: number) => rests.call([id, order]),
+          isUnmarked: () => unmarked.has(id),
           plan: (wish: PartitionWish) => Effect.succeed(planned(wish)),
           checkPromises: Effect.never,
         }
@@ -122,9 +135,20 @@ const supervised = Effect.gen(function* () {
   const planners: Array<Planner> = []
   const scope = yield* Scope.make()
   const context = yield* Layer.build(
-    NodeSupervisor.layer.pipe(
+    layer.pipe(
       Layer.provide(
         Layer.mergeAll(
+          Layer.succeed(
+            SoftwareBuild,
+            SoftwareBuild.of({
+              isCompleted: (url) => Effect.succeed(url === release),
+              build: () => Effect.never,
+              complete: () => Effect.never,
+              reopen: () => Effect.never,
+              destroy: () => Effect.never,
+              collect: collections.call,
+            }),
+          ),
           Layer.succeed(SoftwareActors, softwareActors),
           Containment.layerSession,
           Layer.succeed(Takeover, takeover),
@@ -153,24 +177,45 @@ const supervised = Effect.gen(function* () {
       Effect.suspend(() => software.get(url)?.onReady(isReady) ?? Effect.void),
       settle,
     )
-  const { isHealthy } = Context.get(context, NodeSupervisor)
-  /** Gives the supervisor an order about partitions; what it settles is gathered. */
-  const order = Effect.fnUntraced(function* (id: number, partitions: ReadonlyArray<DesiredPartition>) {
+  const { isHealthy, isUnmarked } = Context.get(context, NodeSupervisor)
+  /** Gives the supervisor an order; what it settles is gathered. */
+  const give = Effect.fnUntraced(function* (
+    what: Pick<PassOrder, "id" | "request"> & Partial<PassOrder>,
+    changes: Partial<DesiredState>,
+  ) {
     const settled: Array<PassOutcome> = []
-    const request = { _tag: "Instance", only: [], isForced: true, stops: false, isDebug: false } as const
     yield* Queue.offer(orders, {
-      id,
-      request,
-      state: desiredState({ partitions }),
+      state: desiredState(changes),
       standing: "Answers",
-      partitions,
+      software: [],
+      partitions: [],
       problems: [],
       settle: (outcome) => Effect.sync(() => void settled.push(outcome)),
+      ...what,
     })
     yield* settle
     return settled
   })
+  /** About these partitions. */
+  const order = (
+    id: number,
+    partitions: ReadonlyArray<DesiredPartition>,
+    software: ReadonlyArray<DesiredSoftware> = [],
+  ) => {
+    const request = { _tag: "Instance", only: [], isForced: true, stops: false, isDebug: false } as const
+    return give({ id, request, partitions }, { partitions, software })
+  }
+  /** About these releases, with a garbage collection. */
+  const orderSoftware = (id: number, software: ReadonlyArray<DesiredSoftware>, changes: Partial<DesiredState> = {}) => {
+    const request = { _tag: "Software", only: [], isForced: true, collectsGarbage: true, isDebug: false } as const
+    return give({ id, request, software }, { software, ...changes })
+  }
   return {
+    orderSoftware,
+    softwareRests,
+    collections,
+    unmarked,
+    isUnmarked,
     plan: (answer: DesiredState | MasterError) => planners[0]!(answer),
     order,
     rests,
@@ -186,6 +231,10 @@ const supervised = Effect.gen(function* () {
     close: Scope.close(scope, Exit.void),
   }
 })
+
+const supervised = Effect.suspend(() => making(NodeSupervisor.layer))
+/** In a process that runs one pass. */
+const passing = Effect.suspend(() => making(NodeSupervisor.layerForPasses))
 
 it.effect("a release that goes is told who uses it", () =>
   Effect.gen(function* () {
@@ -230,6 +279,117 @@ describe("tell", () => {
       ])
       yield* update(both, 1)
       expect(yield* news).toStrictEqual([])
+    }),
+  )
+})
+
+describe("an order about releases", () => {
+  const gone = softwareUrl("/gone.cfg")
+  const rest: SoftwareRest = { requested: "available", error: undefined }
+
+  it.effect("is told to those that it is about; garbage is collected when all are done", () =>
+    Effect.gen(function* () {
+      const { collections, news, orderSoftware, softwareRests, update } = yield* supervised
+      yield* update({ ...both, software: [desiredSoftware(), desiredSoftware({ url: other })] })
+      yield* news
+      const destroyed = desiredSoftware({ url: gone, requested: "destroyed" })
+      const settled = yield* orderSoftware(2, [desiredSoftware(), destroyed])
+      expect(yield* news).toStrictEqual([`${release} available 0 order 2 forced`, `${gone} destroyed 0 order 2 forced`])
+      const first = yield* softwareRests.next
+      expect(first.input).toStrictEqual([release, 2])
+      yield* first.answer(Effect.succeed({ ...rest, error: "no disk" }))
+      yield* settle
+      expect(collections.inputs).toStrictEqual([])
+      yield* (yield* softwareRests.next).answer(Effect.succeed({ ...rest, requested: "destroyed" }))
+      const collection = yield* collections.next
+      // Also what only the newest answer names, and what a partition has.
+      expect(new Set(collection.input())).toStrictEqual(new Set([release, gone, other]))
+      yield* collection.answer(
+        Effect.succeed({ removed: ["/software/1"], failures: [new BuildError({ reason: "Failed", message: "busy" })] }),
+      )
+      yield* settle
+      expect(settled).toStrictEqual([
+        { subject: release, result: "Failed", state: "failed", problem: "no disk" },
+        { subject: gone, result: "Done", state: "destroyed", problem: undefined },
+        {
+          subject: "garbage collection",
+          result: "Failed",
+          state: "1 release removed: /software/1",
+          problem: "busy",
+        },
+      ])
+      // What the master wants is followed under the order from now on.
+      yield* update({ software: [desiredSoftware({ requested: "destroyed" })] })
+      expect(yield* news).toContain(`${release} destroyed 0 order 2 forced`)
+    }),
+  )
+
+  it.effect("keeps releases that a partition has and that are not offered", () =>
+    Effect.gen(function* () {
+      const { collections, orderSoftware } = yield* passing
+      yield* orderSoftware(1, [], {
+        partitions: [
+          desiredPartition({ software: gone }),
+          desiredPartition({ software: other, requested: "destroyed" }),
+        ],
+      })
+      expect((yield* collections.next).input()).toStrictEqual([gone])
+    }),
+  )
+
+  it.effect("collects nothing where records of the answer cannot be read", () =>
+    Effect.gen(function* () {
+      const { collections, orderSoftware } = yield* supervised
+      const settled = yield* orderSoftware(1, [], { rejected: [{ subject: "x", reason: "y" }] })
+      expect(collections.inputs).toStrictEqual([])
+      expect(settled).toMatchObject([{ result: "Failed", state: "nothing is removed" }])
+    }),
+  )
+
+  it.effect("a collection that fails is told", () =>
+    Effect.gen(function* () {
+      const { collections, orderSoftware } = yield* supervised
+      const settled = yield* orderSoftware(1, [])
+      yield* (yield* collections.next).answer(
+        Effect.fail(new BuildError({ reason: "Failed", message: "no software root" })),
+      )
+      yield* settle
+      const second = yield* orderSoftware(2, [])
+      yield* (yield* collections.next).answer(Effect.die(new Error("a bug")))
+      yield* settle
+      expect(second).toMatchObject([{ result: "Failed", problem: expect.stringContaining("see its log") }])
+      expect(settled).toMatchObject([{ result: "Failed", state: "0 releases removed", problem: "no software root" }])
+    }),
+  )
+})
+
+describe("in a process that runs one pass", () => {
+  it.effect("releases are as they are on the disk; nothing is adopted or followed", () =>
+    Effect.gen(function* () {
+      const { makes, news, order, update } = yield* passing
+      yield* update(both)
+      expect([yield* news, makes.inputs]).toStrictEqual([[], []])
+      const partitions = [desiredPartition(), desiredPartition({ id: slappart1, software: other })]
+      yield* order(1, partitions, [desiredSoftware(), desiredSoftware({ url: other })])
+      expect(yield* news).toStrictEqual([
+        "slappart0 started 1 ready 0 order 1",
+        "slappart1 started 1 unready 0 order 1",
+      ])
+    }),
+  )
+
+  it.effect("it is known whether something still waits to be marked as done", () =>
+    Effect.gen(function* () {
+      const { isUnmarked, order, orderSoftware, unmarked } = yield* passing
+      yield* order(1, [desiredPartition()])
+      yield* orderSoftware(2, [desiredSoftware()])
+      const seen = [isUnmarked()]
+      for (const one of [release, slappart0]) {
+        unmarked.add(one)
+        seen.push(isUnmarked())
+        unmarked.delete(one)
+      }
+      expect(seen).toStrictEqual([false, true, true])
     }),
   )
 })

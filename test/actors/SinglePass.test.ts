@@ -40,14 +40,19 @@ describe("its last words", () => {
 })
 
 const single = Effect.fnUntraced(function* (events: ReadonlyArray<PassEvent>) {
-  const facts = { pending: 0, state: "running" as ServiceState }
+  const facts = { pending: 0, isUnmarked: false, state: "running" as ServiceState }
   const service = () => ({ state: facts.state, pid: facts.state === "running" ? 1 : undefined }) as ServiceStatus
   const group = { status: () => [service()] } as unknown as ServiceGroup
   const orders = yield* Queue.unbounded<PassOrder>()
   const scope = yield* Scope.make()
   const context = yield* Layer.build(
     SinglePass.layer.pipe(
-      Layer.provide(Layer.succeed(NodeSupervisor, NodeSupervisor.of({ isHealthy: Effect.succeed(true) }))),
+      Layer.provide(
+        Layer.succeed(
+          NodeSupervisor,
+          NodeSupervisor.of({ isHealthy: Effect.succeed(true), isUnmarked: () => facts.isUnmarked }),
+        ),
+      ),
       Layer.provide(
         Layer.succeed(Passes, Passes.of({ orders, begin: () => Effect.succeed(Stream.fromIterable(events)) })),
       ),
@@ -110,6 +115,10 @@ describe("its end", () => {
       yield* TestClock.adjust("1 second")
       expect(told).toStrictEqual([settled])
       facts.pending = 0
+      facts.isUnmarked = true
+      yield* TestClock.adjust("1 second")
+      expect(told).toStrictEqual([settled])
+      facts.isUnmarked = false
       yield* TestClock.adjust("50 millis")
       yield* Fiber.join(running)
       expect(told.at(-1)).toMatchObject({ status: 0, message: expect.stringContaining("nobody supervises them") })

@@ -6,6 +6,7 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
+import { createHash } from "node:crypto"
 import * as TestClock from "effect/testing/TestClock"
 import { expect } from "vitest"
 import { NodeConfig } from "../../src/config/NodeConfig.ts"
@@ -13,13 +14,21 @@ import { MasterSync, type Update } from "../../src/desired/MasterSync.ts"
 import { Passes } from "../../src/desired/Passes.ts"
 import type { DesiredState } from "../../src/domain/DesiredState.ts"
 import type { PartitionActualState } from "../../src/domain/NodeStatus.ts"
-import type { PassEvent, PassRequest, WorkRequest } from "../../src/domain/Pass.ts"
+import type { InstanceRequest, PassEvent, PassRequest } from "../../src/domain/Pass.ts"
 import { MasterError, type MasterErrorReason } from "../../src/master/MasterError.ts"
 import { StatusBoard } from "../../src/report/StatusBoard.ts"
 import { Calls, settle } from "../support/Calls.ts"
-import { desiredPartition, desiredState, nodeConfig, slappart0, slappart1 } from "../support/facts.ts"
+import {
+  desiredPartition,
+  desiredSoftware,
+  desiredState,
+  nodeConfig,
+  release,
+  slappart0,
+  slappart1,
+} from "../support/facts.ts"
 
-const request = (changes: Partial<WorkRequest> = {}): WorkRequest => ({
+const request = (changes: Partial<InstanceRequest> = {}): InstanceRequest => ({
   _tag: "Instance",
   only: [],
   isForced: false,
@@ -90,7 +99,7 @@ const making = (remembered?: DesiredState) =>
           promises: [],
         })
         .pipe(Effect.andThen(settle))
-    return { questions, orders, start, answer, show, syncs: () => syncs }
+    return { board, questions, orders, start, answer, show, syncs: () => syncs }
   })
 
 const done = (subject: string, result: "Done" | "Failed" | "PromisesFailed" = "Done") => ({
@@ -249,6 +258,83 @@ describe("a sync", () => {
       const away = yield* start({ _tag: "Sync" })
       yield* answer(Effect.fail(failure("Unavailable")))
       expect([yield* away.end, questions.inputs.length]).toMatchObject([{ status: 3 }, 3])
+    }),
+  )
+})
+
+describe("a software pass", () => {
+  const wanted = { _tag: "Software", only: [], isForced: false, collectsGarbage: true, isDebug: false } as const
+  const offered = desiredState({ software: [desiredSoftware()], partitions: [desiredPartition()] })
+
+  it.effect("is about the releases and their garbage; what a build is at is told", () =>
+    Effect.gen(function* () {
+      const { answer, board, orders, start } = yield* making()
+      const { end, told } = yield* start(wanted)
+      yield* answer(Effect.succeed(offered))
+      const order = yield* Queue.take(orders)
+      expect(order).toMatchObject({ software: [{ url: release }], partitions: [] })
+      for (const part of [undefined, "hello", "hello"]) {
+        yield* board.setSoftware(release, {
+          url: release,
+          requested: "available",
+          state: "building",
+          since: 0,
+          part,
+          lastLines: [],
+          error: undefined,
+        })
+        yield* settle
+      }
+      yield* order.settle({ ...done(release), state: "available" })
+      yield* settle
+      expect(told.at(-1)?._tag).toBe("Settled")
+      yield* order.settle(done("garbage collection"))
+      expect(yield* end).toMatchObject({ status: 0 })
+      expect(
+        told.map((event) => ("subject" in event ? `${event._tag} ${event.subject} ${event.state}` : event._tag)),
+      ).toStrictEqual([
+        "Began",
+        `Progress ${release} building`,
+        `Progress ${release} building: hello`,
+        `Settled ${release} available`,
+        "Settled garbage collection started",
+        "Ended",
+      ])
+    }),
+  )
+
+  it.effect("names a release by the MD5 of its URL, too", () =>
+    Effect.gen(function* () {
+      const { answer, orders, start } = yield* making()
+      const only = [createHash("md5").update(release).digest("hex")]
+      yield* start({ ...wanted, only, collectsGarbage: false })
+      yield* answer(Effect.succeed(offered))
+      expect(yield* Queue.take(orders)).toMatchObject({ software: [{ url: release }] })
+    }),
+  )
+
+  it.effect("does nothing without the master, and nothing that contradicts itself", () =>
+    Effect.gen(function* () {
+      const { answer, orders, questions, start } = yield* making(offered)
+      const { end } = yield* start(wanted)
+      yield* answer(Effect.fail(failure("Unreachable")))
+      expect(yield* end).toMatchObject({ status: 3 })
+      const refused = yield* start({ ...wanted, only: [release] })
+      expect(yield* refused.end).toMatchObject({ status: 1, message: expect.stringContaining("leave out --only-sr") })
+      expect([yield* Queue.size(orders), questions.inputs.length]).toStrictEqual([0, 1])
+    }),
+  )
+
+  it.effect("runs beside an instance pass", () =>
+    Effect.gen(function* () {
+      const { answer, orders, start } = yield* making()
+      yield* start()
+      yield* answer(Effect.succeed(offered))
+      const second = yield* start({ ...wanted, collectsGarbage: false })
+      yield* answer(Effect.succeed(offered))
+      yield* Queue.take(orders)
+      yield* (yield* Queue.take(orders)).settle(done(release))
+      expect(yield* second.end).toMatchObject({ status: 0 })
     }),
   )
 })

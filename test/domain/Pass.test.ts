@@ -1,15 +1,30 @@
 // The rules of passes as tables.
 import { describe, it } from "@effect/vitest"
 import { expect } from "vitest"
+import type { DesiredSoftware } from "../../src/domain/DesiredState.ts"
 import {
+  contradictionIn,
+  garbageOutcome,
   type PartitionRest,
   partitionOutcome,
   passEnd,
   type PassOutcome,
   selectSubjects,
+  softwareOutcome,
+  type SoftwareRequest,
   type WorkRequest,
 } from "../../src/domain/Pass.ts"
-import { desiredPartition, desiredState, slappart0, slappart1 } from "../support/facts.ts"
+import {
+  desiredPartition,
+  desiredSoftware,
+  desiredState,
+  release,
+  slappart0,
+  slappart1,
+  softwareUrl,
+} from "../support/facts.ts"
+
+const keyOf = ({ url }: DesiredSoftware): string => `key of ${url}`
 
 const outcome = (result: PassOutcome["result"]): PassOutcome => ({
   subject: "slappart0",
@@ -89,13 +104,73 @@ describe("what an instance pass is about", () => {
       ],
     ],
   ] as const)("%j", (only, ids, problems) => {
-    const selection = selectSubjects(request(only), state)
+    const selection = selectSubjects(request(only), state, keyOf)
     expect(selection.partitions.map(({ id }) => id)).toStrictEqual(ids)
     expect(selection.problems).toStrictEqual(problems)
   })
 
   it("a computer without partitions knows none", () => {
-    const { problems } = selectSubjects(request(["slappart0"]), desiredState())
+    const { problems } = selectSubjects(request(["slappart0"]), desiredState(), keyOf)
     expect(problems).toStrictEqual(["the master names no partition slappart0 for this computer; it names: none"])
+  })
+})
+
+describe("a software pass", () => {
+  const gone = softwareUrl("/gone.cfg")
+  const state = desiredState({
+    software: [desiredSoftware(), desiredSoftware({ url: gone, requested: "destroyed" })],
+    partitions: [desiredPartition()],
+  })
+  const request = (changes: Partial<SoftwareRequest>): SoftwareRequest => ({
+    _tag: "Software",
+    only: [],
+    isForced: false,
+    collectsGarbage: false,
+    isDebug: false,
+    ...changes,
+  })
+  it.each([
+    [[], [release, gone], []],
+    [[gone], [gone], []],
+    [[`key of ${release}`, release], [release], []],
+    [
+      [release, "/nowhere.cfg"],
+      [release],
+      [`the master names no software release /nowhere.cfg for this computer; it names: ${[gone, release].join(", ")}`],
+    ],
+  ] as const)("about %j", (only, urls, problems) => {
+    const selection = selectSubjects(request({ only }), state, keyOf)
+    expect(selection.software.map(({ url }) => url)).toStrictEqual(urls)
+    expect([selection.partitions, selection.problems]).toStrictEqual([[], problems])
+  })
+
+  it.each([
+    [{ collectsGarbage: true, only: [release] }, true],
+    [{ collectsGarbage: true }, false],
+    [{ only: [release] }, false],
+  ] as const)("%j contradicts itself: %j", (changes, contradicts) => {
+    expect(contradictionIn(request(changes)) !== undefined).toBe(contradicts)
+  })
+
+  it.each([
+    [{ requested: "available", error: undefined }, "Done", "available"],
+    [{ requested: "destroyed", error: undefined }, "Done", "destroyed"],
+    [{ requested: undefined, error: undefined }, "Done", "no longer named by the master"],
+    [{ requested: "available", error: "why" }, "Failed", "failed"],
+  ] as const)("leaves a release with %j", (rest, result, shown) => {
+    expect(softwareOutcome(release, rest)).toStrictEqual({
+      subject: release,
+      result,
+      state: shown,
+      problem: rest.error,
+    })
+  })
+
+  it.each([
+    [[], [], "Done", "0 releases removed", undefined],
+    [["/a", "/b"], [], "Done", "2 releases removed: /a, /b", undefined],
+    [["/a"], ["x", "y"], "Failed", "1 release removed: /a", "x\ny"],
+  ] as const)("garbage: %j removed, %j failed", (removed, problems, result, shown, problem) => {
+    expect(garbageOutcome(removed, problems)).toMatchObject({ result, state: shown, problem })
   })
 })

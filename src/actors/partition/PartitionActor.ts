@@ -20,7 +20,7 @@ import { Bangs } from "../../report/Bangs.ts"
 import { Outbox } from "../../report/Outbox.ts"
 import { StatusBoard } from "../../report/StatusBoard.ts"
 import { UsageReports } from "../../report/usage/UsageReports.ts"
-import { type Actor, makeActor } from "../Actor.ts"
+import { type Actor, isBusy, makeActor } from "../Actor.ts"
 import { Outcomes } from "../Outcomes.ts"
 import type { Periods, PartitionWish } from "./decide.ts"
 import { type HealthCheck, makeHealth } from "./Health.ts"
@@ -32,6 +32,8 @@ import { Turnstile } from "./Turnstile.ts"
 export interface PartitionActor extends Actor<PartitionWish> {
   /** Waits until a wish with that order, or a newer one, leaves nothing more to do now. */
   readonly outcome: (order: number) => Effect.Effect<PartitionRest>
+  /** Whether a processing still waits to be marked as done, until the master knows of it. */
+  readonly isUnmarked: () => boolean
   /** What would be done for a wish, without doing it. */
   readonly plan: (wish: PartitionWish) => Effect.Effect<PlannedPartition>
   /** Checks all its promises now, and waits for what comes of it. The master is told nothing. */
@@ -93,6 +95,7 @@ export class PartitionActors extends Context.Service<
         return {
           ...actor,
           outcome: outcomes.of,
+          isUnmarked: () => isBusy(completion),
           plan: (wish: PartitionWish) => supervision.plan(wish),
           checkPromises: health.check,
         }

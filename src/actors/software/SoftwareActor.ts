@@ -13,12 +13,12 @@ import type { BuildMode } from "../../build/profile.ts"
 import type { BuildProgress } from "../../build/progress.ts"
 import { SoftwareBuild } from "../../build/SoftwareBuild.ts"
 import { NodeConfig } from "../../config/NodeConfig.ts"
-import type { SoftwareRequestedState } from "../../domain/DesiredState.ts"
 import type { PartitionId, SoftwareUrl } from "../../domain/ids.ts"
 import type { SoftwareStatus } from "../../domain/NodeStatus.ts"
+import type { SoftwareRest } from "../../domain/Pass.ts"
 import { Outbox } from "../../report/Outbox.ts"
 import { StatusBoard } from "../../report/StatusBoard.ts"
-import { type Actor, type Mailbox, makeActor, nextWish } from "../Actor.ts"
+import { type Actor, isBusy, type Mailbox, makeActor, nextWish } from "../Actor.ts"
 import { Outcomes } from "../Outcomes.ts"
 import { retryDelay } from "../retry.ts"
 import {
@@ -40,18 +40,11 @@ export interface SoftwareOptions {
   readonly users: Effect.Effect<ReadonlyArray<PartitionId>>
 }
 
-/** What became of a release under an order. */
-export interface SoftwareOutcome {
-  readonly url: SoftwareUrl
-  /** What the master wanted; undefined when it no longer names the release. */
-  readonly requested: SoftwareRequestedState | undefined
-  /** Why the release is not as it is wanted; undefined when it is. */
-  readonly error: string | undefined
-}
-
 export interface SoftwareActor extends Actor<SoftwareWish> {
   /** Waits until a wish with that order, or a newer one, was followed or has failed. */
-  readonly outcome: (order: number) => Effect.Effect<SoftwareOutcome>
+  readonly outcome: (order: number) => Effect.Effect<SoftwareRest>
+  /** Whether a build still waits to be marked as complete, until the master knows of it. */
+  readonly isUnmarked: () => boolean
 }
 
 export class SoftwareActors extends Context.Service<
@@ -70,14 +63,14 @@ export class SoftwareActors extends Context.Service<
       const make = Effect.fnUntraced(function* (options: SoftwareOptions) {
         const { url } = options
         const completion = yield* FiberHandle.make<void>()
-        const outcomes = new Outcomes<SoftwareOutcome>()
+        const outcomes = new Outcomes<SoftwareRest>()
         // Whoever waits then would wait for ever.
         yield* Effect.addFinalizer(() =>
-          outcomes.put(Number.POSITIVE_INFINITY, { url, requested: undefined, error: undefined }),
+          outcomes.put(Number.POSITIVE_INFINITY, { requested: undefined, error: undefined }),
         )
         const work = new SoftwareWork(options, services, completion, outcomes)
         const actor = yield* makeActor(`software ${url}`, work.follow)
-        return { ...actor, outcome: outcomes.of }
+        return { ...actor, outcome: outcomes.of, isUnmarked: () => isBusy(completion) }
       })
       return SoftwareActors.of({ make })
     }),
@@ -101,7 +94,7 @@ class SoftwareWork {
   readonly #services: Services
   /** The fiber that waits for the master to know of a finished build. */
   readonly #completion: FiberHandle.FiberHandle<void>
-  readonly #outcomes: Outcomes<SoftwareOutcome>
+  readonly #outcomes: Outcomes<SoftwareRest>
   readonly #users: SoftwareOptions["users"]
   /** Also for a successor of a body that crashed: an order is not carried out twice. */
   #memory = initialMemory
@@ -110,7 +103,7 @@ class SoftwareWork {
     options: SoftwareOptions,
     services: Services,
     completion: FiberHandle.FiberHandle<void>,
-    outcomes: Outcomes<SoftwareOutcome>,
+    outcomes: Outcomes<SoftwareRest>,
   ) {
     this.#url = options.url
     this.#onReady = options.onReady
@@ -153,7 +146,6 @@ class SoftwareWork {
     const { requested } = wish.software
     const { error, failed } = this.#memory
     return this.#outcomes.put(orderOf(wish), {
-      url: this.#url,
       requested,
       error: failed === requested ? error : undefined,
     })

@@ -252,7 +252,7 @@ describe("an order", () => {
       const { actor, build, wants } = yield* running()
       build.completed.add(release)
       yield* wants("available", 0, ordinary(1))
-      expect(yield* actor.outcome(1)).toStrictEqual({ url: release, requested: "available", error: undefined })
+      expect(yield* actor.outcome(1)).toStrictEqual({ requested: "available", error: undefined })
       expect(build.builds.inputs).toStrictEqual([])
     }),
   )
@@ -266,7 +266,7 @@ describe("an order", () => {
       yield* settle
       expect(answer.pollUnsafe()).toBeUndefined()
       yield* end(Effect.fail(broken))
-      expect(yield* Fiber.join(answer)).toStrictEqual({ url: release, requested: "available", error: broken.message })
+      expect(yield* Fiber.join(answer)).toStrictEqual({ requested: "available", error: broken.message })
     }),
   )
 
@@ -325,7 +325,7 @@ describe("an order", () => {
       const { actor, build, wants } = yield* running()
       yield* wants("destroyed", 0, forced(1))
       yield* (yield* build.removals.next).answer(Effect.void)
-      expect(yield* actor.outcome(1)).toStrictEqual({ url: release, requested: "destroyed", error: undefined })
+      expect(yield* actor.outcome(1)).toStrictEqual({ requested: "destroyed", error: undefined })
       yield* wants("available", 0, forced(1))
       expect((yield* build.builds.next).input.mode.isForced).toBe(false)
     }),
@@ -338,7 +338,7 @@ describe("an order", () => {
       const answer = yield* Effect.forkScoped(actor.outcome(1))
       yield* build.builds.next
       yield* close
-      expect(yield* Fiber.join(answer)).toStrictEqual({ url: release, requested: undefined, error: undefined })
+      expect(yield* Fiber.join(answer)).toStrictEqual({ requested: undefined, error: undefined })
     }),
   )
 })
