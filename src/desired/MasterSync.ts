@@ -15,6 +15,7 @@ import { MasterClient } from "../master/MasterClient.ts"
 import { fromDefect, type MasterError } from "../master/MasterError.ts"
 import { StatusBoard } from "../report/StatusBoard.ts"
 import { DesiredCache } from "./DesiredCache.ts"
+import { firstDelay, nextDelay } from "./polling.ts"
 
 export interface Update {
   readonly state: DesiredState
@@ -23,10 +24,6 @@ export interface Update {
   /** Grows whenever somebody asked for a sync since the last update: what has failed is tried again at once. */
   readonly nudge: number
 }
-
-/** Milliseconds until the next question: the interval, or sooner while the master does not answer. */
-export const nextDelay = (interval: number, failures: number): number =>
-  failures === 0 ? interval : Math.min(interval, 1000 * 2 ** Math.min(failures - 1, 16))
 
 export const standingOf = ({ reason }: MasterError): MasterStanding => (reason === "Unauthorised" ? "Refuses" : "Away")
 
@@ -94,11 +91,12 @@ export class MasterSync extends Context.Service<
 
       /** A fleet that starts at once starts its services from what it knows, and asks one after the other. */
       const begin = Effect.gen(function* () {
-        if (cache.last === undefined) return 0
+        const delay = firstDelay(config, cache.last !== undefined, yield* Random.next)
+        if (cache.last === undefined) return delay
         yield* Effect.logInfo("following what the master wanted last, until it has been asked")
         yield* board.setSync({ lastSuccess, standing: "NotAsked", error: undefined })
         yield* tell({ state: cache.last, standing: "NotAsked", nudge: 0 })
-        return (yield* Random.next) * Math.max(config.maximalDelay, config.syncInterval)
+        return delay
       })
 
       /** Waits so many milliseconds, or until somebody asks. */
@@ -117,8 +115,7 @@ export class MasterSync extends Context.Service<
           if (answer._tag === "Success") yield* succeed(answer.success, nudge)
           else yield* fail(answer.failure)
           for (const asker of asking) Deferred.doneUnsafe(asker, Effect.fromResult(answer))
-          const delay = nextDelay(config.syncInterval, failures) * (0.9 + (yield* Random.next) / 5)
-          yield* awakened(delay)
+          yield* awakened(nextDelay(config.syncInterval, failures, yield* Random.next))
         }
       })
       yield* Effect.forkScoped(Effect.annotateLogs(loop, { actor: "master" }))

@@ -72,7 +72,7 @@ export class Outbox extends Context.Service<
             continue
           }
           if (failures++ === 0 && !Deferred.isDoneUnsafe(entry.delivery)) yield* logRetry(entry, outcome.failure)
-          yield* pause(entry, retryDelay(failures) * (0.75 + (yield* Random.next) / 2))
+          yield* pause(entry, retryDelay(failures, yield* Random.next))
           if (sender.waiting !== undefined) yield* Deferred.succeed(entry.delivery, "Replaced")
           if (Deferred.isDoneUnsafe(entry.delivery)) entry = next(sender)
         }
@@ -129,8 +129,9 @@ const end = (entry: Entry | undefined, delivery: Delivery): void => {
 const pause = ({ delivery }: Entry, milliseconds: number): Effect.Effect<unknown> =>
   Effect.timeoutOption(Deferred.await(delivery), milliseconds)
 
-/** Milliseconds before try number `failures + 1`. */
-const retryDelay = (failures: number): number => Math.min(60_000, 500 * 2 ** Math.min(failures, 10))
+/** Milliseconds before try number `failures + 1`; `random` is from 0 to 1. */
+export const retryDelay = (failures: number, random: number): number =>
+  Math.min(60_000, 500 * 2 ** Math.min(failures, 10)) * (0.75 + random / 2)
 
 const shown = ({ report }: Entry): string => {
   switch (report._tag) {

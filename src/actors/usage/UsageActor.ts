@@ -127,7 +127,7 @@ class UsageActor {
         const { isToRetry } = yield* this.#deliver
         failures = isToRetry ? failures + 1 : 0
         const woken = Queue.take(this.#parts.wakeUps)
-        const delay = sendAfter(failures) * (0.75 + (yield* Random.next) / 2)
+        const delay = sendAfter(failures, yield* Random.next)
         yield* isToRetry ? Effect.timeoutOrElse(woken, { duration: delay, orElse: () => Effect.void }) : woken
       }
     }),

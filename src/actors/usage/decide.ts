@@ -18,5 +18,6 @@ export const firstReport = (planned: number | null, now: number, interval: numbe
   return planned > now ? planned : Math.round(now + Math.min(spread, interval / 10) * random)
 }
 
-/** Milliseconds before try number `failures + 1` to send what is sealed, before jitter. */
-export const sendAfter = (failures: number): number => Math.min(300_000, 1000 * 2 ** Math.min(failures - 1, 10))
+/** Milliseconds before try number `failures + 1` to send what is sealed; `random` is from 0 to 1. */
+export const sendAfter = (failures: number, random: number): number =>
+  Math.min(300_000, 1000 * 2 ** Math.min(failures - 1, 10)) * (0.75 + random / 2)

@@ -33,6 +33,8 @@ describe("the next report", () => {
 
 describe("what is sealed", () => {
   it("is tried less and less often, and every five minutes for ever", () => {
-    expect([1, 2, 3, 8, 9, 10, 50].map(sendAfter)).toStrictEqual([1000, 2000, 4000, 128_000, 256_000, 300_000, 300_000])
+    const delays = [1, 2, 3, 8, 9, 10, 50].map((failures) => sendAfter(failures, 0.5))
+    expect(delays).toStrictEqual([1000, 2000, 4000, 128_000, 256_000, 300_000, 300_000])
+    expect([sendAfter(2, 0), sendAfter(2, 1)]).toStrictEqual([1500, 2500])
   })
 })

@@ -33,6 +33,7 @@ export const consumptions: ReadonlyArray<Example> = [
     `<?xml version="1.0" encoding="UTF-8"?>\n<consumption>${plain}</consumption>\n`,
   ),
   valid("white space between elements", consumption("\n\t", plain, " \r\n ", plain, "\n")),
+  valid("a byte order mark", `\uFEFF${consumption(plain)}`),
   valid("comments", consumption("<!-- a -->", plain, "<!-- b -->")),
   valid("empty texts", movement(`<resource/><title/><reference/>${tail}<category/>`)),
   valid("a text with entities and references", movement(`<resource>&lt;a&gt; &amp; &#233;&#x20AC;</resource>${tail}`)),
