@@ -1,4 +1,5 @@
-// Prints the load that ten thousand nodes are to one master: steady, after a mass restart, in an outage and after it.
+// `npm run bench -- polling`: the load that ten thousand nodes are to one master, steady, after a mass restart, in an
+// outage and after it, as numbers and a curve.
 // Ends with 1 when any second has more than three times the mean.
 import { type Load, loadOf, scenarios } from "./fleet.ts"
 

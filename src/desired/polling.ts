@@ -1,5 +1,5 @@
 // When the master is asked: pure rules, in milliseconds. They are made for ten thousand nodes with one master, which
-// must not come all at once, whatever happened to all of them at once; bench/polling.ts shows what comes of them.
+// must not come all at once, whatever happened to all of them at once; `npm run bench -- polling` shows what comes of them.
 
 export interface Pace {
   /** `sync_interval`. */

@@ -88,11 +88,11 @@ layer(Node.layer, live)("while the master", (it) => {
       yield* node.awaitStart(partition, "ticker", starts + 1)
       assert.isTrue(isAlive(before[0]))
       const webStarts = node.starts(partition, "web").length
-      const after = yield* node.master.lastReport
+      const after = (yield* node.master.scripted.calls).length - 1
       yield* injection.release
       assert.strictEqual((yield* node.awaitStart(partition, "web", webStarts + 1)).greeting, "late")
       // Its processing is over: the next test counts its own.
-      yield* node.master.awaitReport(partition.id, "started", { after })
+      yield* node.master.scripted.awaitCall(named("startedComputerPartition"), { after })
     }),
   )
 
