@@ -1,6 +1,6 @@
 // A network cache on loopback: content by hash and an index, over http or https, which lies, stalls and breaks when a
 // test says so. Signers are made with the openssl command, and sign with it.
-import { execFileSync } from "node:child_process"
+import { execFileSync, spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import * as http from "node:http"
@@ -21,19 +21,22 @@ export interface Signer {
   readonly keyFile: string
   /** Signs with `openssl dgst`. */
   readonly sign: (text: string) => string
+  /** Whether `openssl dgst` finds the signature good. */
+  readonly verifies: (text: string, signature: string) => boolean
 }
 
 /** Gone with the Scope. */
-export const makeSigner: Effect.Effect<Signer, never, Scope.Scope> = Effect.gen(function* () {
+export const makeSignerOf = Effect.fnUntraced(function* (bits: number) {
   const directory = yield* Effect.acquireRelease(
     Effect.sync(() => mkdtempSync(join(tmpdir(), "slapgrid-signer-"))),
     (directory) => Effect.sync(() => rmSync(directory, { recursive: true })),
   )
   const file = (name: string) => join(directory, name)
-  const request = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=signer"]
+  const request = ["req", "-x509", "-newkey", `rsa:${bits}`, "-nodes", "-days", "2", "-subj", "/CN=signer"]
   execFileSync("openssl", [...request, "-keyout", file("key"), "-out", file("certificate")], { stdio: "pipe" })
   const certificate = readFileSync(file("certificate"), "utf8")
-  return {
+  execFileSync("openssl", ["x509", "-in", file("certificate"), "-noout", "-pubkey", "-out", file("public")])
+  const signer: Signer = {
     certificate,
     certificateFile: file("certificate"),
     keyFile: file("key"),
@@ -41,8 +44,18 @@ export const makeSigner: Effect.Effect<Signer, never, Scope.Scope> = Effect.gen(
       writeFileSync(file("text"), text)
       return execFileSync("openssl", ["dgst", "-sha1", "-sign", file("key"), file("text")]).toString("base64")
     },
+    verifies: (text, signature) => {
+      writeFileSync(file("signature"), Buffer.from(signature, "base64"))
+      const words = ["dgst", "-sha1", "-verify", file("public"), "-signature", file("signature")]
+      const { status, stdout } = spawnSync("openssl", words, { input: text, encoding: "utf8" })
+      return status === 0 && stdout === "Verified OK\n"
+    },
   }
+  return signer
 })
+
+/** One of the usual size takes ten times as long to make. */
+export const makeSigner = makeSignerOf(1024)
 
 export interface Asked {
   readonly verb: string

@@ -33,6 +33,8 @@ interface Pace {
 const downloadPace: Pace = { bytes: 256 * 1024, milliseconds: 15_000 }
 /** Nobody waits for an upload, and a server may store what it got before it answers. */
 const uploadPace: Pace = { bytes: 1, milliseconds: 600_000 }
+/** Statuses of servers that want to know who asks; the last two are nginx's. */
+const refusals: ReadonlySet<number> = new Set([400, 401, 403, 495, 496])
 /** Bytes of the largest index and of the largest message. */
 const maximumText = 8 * 1024 * 1024
 
@@ -45,6 +47,8 @@ interface Target {
   readonly authorization: Readonly<Record<string, string>>
   /** The URL without password, for messages. */
   readonly shown: string
+  /** What to say behind an error that may be about who we are. */
+  readonly identity: string
 }
 
 export interface Upload {
@@ -75,6 +79,8 @@ export class CacheServer {
   static open(url: string, tls: TlsFiles, certified: boolean): Effect.Effect<CacheServer, CacheError, Scope.Scope> {
     const { host, origin, password, pathname, protocol, username } = new URL(url)
     const shown = `${protocol}//${host}${pathname === "/" ? "" : pathname}`
+    const certificate = tls.certFile === undefined ? "without a client certificate" : `with ${tls.certFile}`
+    const identity = certified && protocol === "https:" ? `, ${certificate}` : ""
     return Effect.acquireRelease(
       Effect.tryPromise({
         try: () => connect(new URL(url), tls, certified),
@@ -88,7 +94,14 @@ export class CacheServer {
           username === "" && password === ""
             ? {}
             : { authorization: `Basic ${Buffer.from(credentials).toString("base64")}` }
-        return new CacheServer({ dispatcher, origin, path: pathname.replace(/\/$/, ""), authorization, shown })
+        return new CacheServer({
+          dispatcher,
+          origin,
+          path: pathname.replace(/\/$/, ""),
+          authorization,
+          shown,
+          identity,
+        })
       }),
     )
   }
@@ -176,7 +189,7 @@ export class CacheServer {
     },
     read: (body: Dispatcher.ResponseData["body"]) => Promise<A>,
   ): Effect.Effect<A, CacheError> {
-    const { authorization, dispatcher, origin, path } = this.#target
+    const { authorization, dispatcher, identity, origin, path } = this.#target
     const url = this.#urlOf(name)
     return untilSettled(
       async (signal) => {
@@ -193,9 +206,11 @@ export class CacheServer {
         if (statusCode >= 200 && statusCode < 300) return await read(body)
         abandon(body)
         const reason = statusCode === 404 ? "Absent" : "Failed"
-        throw new CacheError({ reason, message: `${url}: the server answers with status ${statusCode}` })
+        const who = refusals.has(statusCode) ? identity : ""
+        throw new CacheError({ reason, message: `${url}: the server answers with status ${statusCode}${who}` })
       },
-      (cause) => (cause instanceof CacheError ? cause : failed(`${url}: ${describe(cause)}`)),
+      // A server that wants another certificate often says no more than goodbye.
+      (cause) => (cause instanceof CacheError ? cause : failed(`${url}: ${describe(cause)}${identity}`)),
     )
   }
 }

@@ -1,20 +1,36 @@
-// Releases from a cache that is sound, away, slow or lying, on a real software root.
+// Releases from a cache that is sound, away, slow or lying, on a real software root. Everything is tried over http and
+// over https with a private CA.
+//
+// | what a cache does                     | test: built from source over … is a release                          |
+// | ------------------------------------- | -------------------------------------------------------------------- |
+// | has the release                       | (a release in the cache, over …) is put in its place whole           |
+// | does not have it                      | that the cache does not have; of which the index is empty            |
+// | wrong hash                            | whose content is another                                             |
+// | wrong signature                       | whose entry was changed …; whose signature is of another entry       |
+// | untrusted signer                      | that a stranger alone has signed                                     |
+// | wrong distribution, wrong machine     | for another distribution alone; for another machine alone            |
+// | truncated transfer                    | whose content is cut off; whose transfer breaks                      |
+// | stalled transfer                      | for which a cache stalls with … (connection, index, content)         |
+// | hostile archive                       | whose archive …; every trick by itself: files/archive/unpack.test.ts |
+// | hostile answers                       | whose index is a page; whose index never ends; … that it is broken   |
+// | is away                               | whose cache is down                                                  |
+//
+// Signatures by and for the openssl command: signature.test.ts, upload.test.ts. Client certificates: upload.test.ts.
 import { describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
 import * as fs from "node:fs"
 import { createServer } from "node:net"
-import type { AddressInfo } from "node:net"
+import type { AddressInfo, Socket } from "node:net"
 import { expect } from "vitest"
 import type { NetworkCacheConfig } from "../../../src/config/networkCache.ts"
 import { md5Hex } from "../../../src/files/machine.ts"
-import { type FakeCache, makeCache, makeSigner, sha512 } from "../../support/FakeCache.ts"
+import { type FakeCache, makeCache, makeSigner, sha512, type Signer } from "../../support/FakeCache.ts"
 import { release } from "../../support/facts.ts"
 import { openBelow, stranger } from "../../support/scratch.ts"
 import { gzipped, type Member } from "../../support/tarball.ts"
-import { makeAuthority } from "../../support/Authority.ts"
-import { folder, makeNode, type Options, os } from "./support.ts"
+import { folder, makeNode, makePrivateCa, type Options, os } from "./support.ts"
 
 const archive = (...members: ReadonlyArray<Member>): Buffer =>
   gzipped(
@@ -31,11 +47,23 @@ const trusting = (
   options?: Options,
 ) => makeNode({ download: { cacheUrl, dirUrl: dirUrl.replace(/\/$/, "") }, trusted: [certificate] }, options)
 
+/** As the server of a cache: `https` with a certificate of a private CA, which the node knows. */
+const schemes = ["http", "https"] as const
+type Scheme = (typeof schemes)[number]
+
+const makeServer = Effect.fnUntraced(function* (scheme: Scheme) {
+  if (scheme === "http") return { cache: yield* makeCache(), config: {} }
+  const { caFile, server } = yield* makePrivateCa
+  const files = { caFile, certFile: undefined, keyFile: undefined }
+  return { cache: yield* makeCache({ ...server, requestCert: false }), config: { shacache: files, shadir: files } }
+})
+
 /** A cache with an archive that fits, and a node that trusts its signer. */
-const makePair = Effect.fnUntraced(function* (options: Options = {}, bytes = archive()) {
-  const cache = yield* makeCache()
+const makePair = Effect.fnUntraced(function* (options: Options = {}, scheme: Scheme = "http") {
+  const bytes = archive()
+  const { cache, config } = yield* makeServer(scheme)
   const signer = yield* makeSigner
-  const node = yield* trusting(cache, signer.certificate, options)
+  const node = yield* trusting(cache, signer.certificate, { ...options, config: { ...config, ...options.config } })
   const entry = { software_url: release, software_root: node.softwareRoot, multiarch: "x86_64-linux-gnu", os }
   const publish = (content: Buffer, changes: Readonly<Record<string, unknown>> = {}) =>
     cache.publish(folder, content, { ...entry, ...changes }, signer)
@@ -49,9 +77,9 @@ const expectUntouched = (softwareRoot: string): void => {
 }
 
 describe("a release in the cache", () => {
-  it.effect("is put in its place whole, 0755 and the software owner's; told once", () =>
+  it.effect.each(schemes)("over %s is put in its place whole, 0755 and the software owner's; told once", (scheme) =>
     Effect.gen(function* () {
-      const { bytes, cache, fetch, path, publish, softwareRoot, told } = yield* makePair()
+      const { bytes, cache, fetch, path, publish, softwareRoot, told } = yield* makePair({}, scheme)
       publish(bytes)
       expect(yield* fetch).toBe("Installed")
       expect(fs.readdirSync(path)).toStrictEqual(["bin"])
@@ -111,18 +139,14 @@ describe("a release in the cache", () => {
 
   it.effect("comes over https from a server of a private CA, and shows it no certificate", () =>
     Effect.gen(function* () {
-      const authority = yield* Effect.acquireRelease(Effect.sync(makeAuthority), ({ remove }) => Effect.sync(remove))
-      authority.issue("cache")
-      const tls = { requestCert: true, rejectUnauthorized: false, ca: authority.read("ca.crt") }
-      const pair = { key: authority.read("cache.key"), cert: authority.read("cache.crt") }
-      const cache = yield* makeCache({ ...tls, ...pair })
+      const ca = yield* makePrivateCa
+      const cache = yield* makeCache({ ...ca.server, rejectUnauthorized: false })
       const signer = yield* makeSigner
       cache.publish(folder, archive(), { multiarch: "x86_64-linux-gnu", os }, signer)
       const unknown = yield* trusting(cache, signer.certificate)
       expect(yield* unknown.fetch).toBe("Missing")
       expect(unknown.told.join()).toContain("is built from source")
-      const { certFile, keyFile } = authority.issue("node")
-      const files = { caFile: authority.caFile, certFile, keyFile }
+      const files = ca.filesOf("node")
       const node = yield* trusting(cache, signer.certificate, { config: { shacache: files, shadir: files } })
       expect(yield* node.fetch).toBe("Installed")
       expect(cache.asked.map(({ client }) => client)).toStrictEqual([undefined, undefined])
@@ -163,8 +187,8 @@ describe("not looked for is a release", () => {
   )
 })
 
-describe("built from source is a release", () => {
-  type Pair = Effect.Success<ReturnType<typeof makePair>>
+describe.each(schemes)("built from source over %s is a release", (scheme) => {
+  type Pair = Effect.Success<ReturnType<typeof makePair>> & { readonly stranger: Signer }
   const lies: ReadonlyArray<readonly [what: string, arrange: (pair: Pair) => unknown, told: string | undefined]> = [
     ["that the cache does not have", () => undefined, undefined],
     ["of which the index is empty", ({ cache }) => cache.index.set(folder, []), undefined],
@@ -177,6 +201,21 @@ describe("built from source is a release", () => {
         const [[text, signature] = ["", ""]] = cache.index.get(folder) ?? []
         cache.index.set(folder, [[text.replace("/other", ""), signature]])
       },
+      "none of its 1 entries in the network cache is signed by anybody who is trusted",
+    ],
+    [
+      "whose signature is of another entry",
+      ({ bytes, cache, publish }) => {
+        publish(bytes, { os: ["debian", "7", ""] })
+        publish(bytes)
+        const [[, old] = ["", ""], [text] = [""]] = cache.index.get(folder) ?? []
+        cache.index.set(folder, [[text, old]])
+      },
+      "none of its 1 entries in the network cache is signed by anybody who is trusted",
+    ],
+    [
+      "that a stranger alone has signed",
+      ({ bytes, cache, entry, stranger }) => cache.publish(folder, bytes, entry, stranger),
       "none of its 1 entries in the network cache is signed by anybody who is trusted",
     ],
     [
@@ -243,6 +282,16 @@ describe("built from source is a release", () => {
       ({ publish }) => publish(archive({ name: "l", type: "2", target: "/etc/shadow" })),
       "outside its folder",
     ],
+    [
+      "whose archive has an absolute name",
+      ({ publish }) => publish(gzipped({ name: "/etc/evil", content: "x" })),
+      "has an absolute name",
+    ],
+    [
+      "whose archive has another name of a file outside",
+      ({ publish }) => publish(archive({ name: "l", type: "1", target: "../../etc/shadow" })),
+      "leads out with '..'",
+    ],
     ["whose archive has a device", ({ publish }) => publish(archive({ name: "d", type: "3" })), "holds a device"],
     ["whose archive is none", ({ publish }) => publish(Buffer.from("no archive")), "is no gzip file"],
     [
@@ -254,8 +303,8 @@ describe("built from source is a release", () => {
 
   it.effect.each(lies)("%s", ([, arrange, expected]) =>
     Effect.gen(function* () {
-      const pair = yield* makePair()
-      arrange(pair)
+      const pair = yield* makePair({}, scheme)
+      arrange({ ...pair, stranger: yield* makeSigner })
       expect(yield* pair.fetch).toBe("Missing")
       expectUntouched(pair.softwareRoot)
       const warnings = pair.told.filter((line) => line.startsWith("Warn"))
@@ -267,7 +316,7 @@ describe("built from source is a release", () => {
     Effect.gen(function* () {
       const server = createServer()
       yield* Effect.callback<void>((resume) => void server.listen(0, "127.0.0.1", () => resume(Effect.void)))
-      const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+      const url = `${scheme}://127.0.0.1:${(server.address() as AddressInfo).port}`
       yield* Effect.callback<void>((resume) => void server.close(() => resume(Effect.void)))
       const { certificate } = yield* makeSigner
       const { fetch, softwareRoot, told } = yield* trusting({ cacheUrl: url, dirUrl: url }, certificate)
@@ -279,7 +328,7 @@ describe("built from source is a release", () => {
 
   it.effect("for which there would not be the space that is to stay free", () =>
     Effect.gen(function* () {
-      const { bytes, fetch, publish, softwareRoot, told } = yield* makePair({ minFreeSpace: 2 ** 52 })
+      const { bytes, fetch, publish, softwareRoot, told } = yield* makePair({ minFreeSpace: 2 ** 52 }, scheme)
       publish(bytes)
       expect(yield* fetch).toBe("Missing")
       expectUntouched(softwareRoot)
@@ -292,7 +341,7 @@ describe("built from source is a release", () => {
     ["the content", "/shacache/", 15_000, "bytes in 15 s"],
   ] as const)("for which a cache stalls with %s: it costs seconds", ([, place, milliseconds, expected]) =>
     Effect.gen(function* () {
-      const { bytes, cache, fetch, publish, softwareRoot, told } = yield* makePair()
+      const { bytes, cache, fetch, publish, softwareRoot, told } = yield* makePair({}, scheme)
       publish(bytes)
       const stalled = yield* Effect.sync(() => Promise.withResolvers<void>())
       cache.fault = ({ path }, response) => {
@@ -307,6 +356,33 @@ describe("built from source is a release", () => {
       expect(yield* Fiber.join(fiber)).toBe("Missing")
       expectUntouched(softwareRoot)
       expect(told).toStrictEqual([expect.stringContaining(expected)])
+    }),
+  )
+
+  it.effect("for which a cache stalls with the connection: it costs seconds", () =>
+    Effect.gen(function* () {
+      const { certificate } = yield* makeSigner
+      const accepted = Promise.withResolvers<void>()
+      const sockets = new Set<Socket>()
+      const server = createServer((socket) => {
+        sockets.add(socket.on("error", () => undefined))
+        accepted.resolve()
+      })
+      yield* Effect.callback<void>((resume) => void server.listen(0, "127.0.0.1", () => resume(Effect.void)))
+      yield* Effect.addFinalizer(() =>
+        Effect.callback<void>((resume) => {
+          server.close(() => resume(Effect.void))
+          for (const socket of sockets) socket.destroy()
+        }),
+      )
+      const url = `${scheme}://127.0.0.1:${(server.address() as AddressInfo).port}`
+      const { fetch, softwareRoot, told } = yield* trusting({ cacheUrl: url, dirUrl: url }, certificate)
+      const fiber = yield* Effect.forkChild(fetch)
+      yield* Effect.promise(() => accepted.promise)
+      yield* TestClock.adjust(20_000)
+      expect(yield* Fiber.join(fiber)).toBe("Missing")
+      expectUntouched(softwareRoot)
+      expect(told).toStrictEqual([expect.stringContaining("no complete answer in 20 s")])
     }),
   )
 })

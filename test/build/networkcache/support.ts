@@ -14,12 +14,30 @@ import type { SoftwareUrl } from "../../../src/domain/ids.ts"
 import { md5Hex } from "../../../src/files/machine.ts"
 import { Accounts } from "../../../src/process/Accounts.ts"
 import { type Command, CommandError, Spawner } from "../../../src/process/Spawner.ts"
+import { makeAuthority } from "../../support/Authority.ts"
 import { nodeConfig, noNetworkCache, release } from "../../support/facts.ts"
 import { isRoot, scratchDirectory, stranger } from "../../support/scratch.ts"
 
 export const folder = md5Hex(release)
 
 export const os = distributionOf(fs.readFileSync("/etc/os-release", "utf8"))
+
+/** A private CA, with what an https server and its clients need of it; gone with the Scope. */
+export const makePrivateCa = Effect.gen(function* () {
+  const authority = yield* Effect.acquireRelease(Effect.sync(makeAuthority), ({ remove }) => Effect.sync(remove))
+  authority.issue("cache")
+  return {
+    caFile: authority.caFile,
+    /** Files of a client of that name. */
+    filesOf: (name: string) => ({ ...authority.issue(name), caFile: authority.caFile }),
+    server: {
+      key: authority.read("cache.key"),
+      cert: authority.read("cache.crt"),
+      ca: authority.read("ca.crt"),
+      requestCert: true,
+    },
+  }
+})
 
 export interface Options {
   readonly config?: Partial<NetworkCacheConfig>

@@ -6,14 +6,12 @@ import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
 import { expect } from "vitest"
 import { parseEntry } from "../../../src/build/networkcache/entries.ts"
-import { isSignedByOneOf } from "../../../src/build/networkcache/signature.ts"
 import type { NetworkCacheConfig } from "../../../src/config/networkCache.ts"
 import { type FakeCache, makeCache, makeSigner, sha512, type Signer } from "../../support/FakeCache.ts"
 import { release, softwareUrl } from "../../support/facts.ts"
 import { isRoot, openBelow, stranger } from "../../support/scratch.ts"
-import { makeAuthority } from "../../support/Authority.ts"
 import { eventually } from "../../support/waiting.ts"
-import { folder, makeNode, type Options, os } from "./support.ts"
+import { folder, makeNode, makePrivateCa, type Options, os } from "./support.ts"
 
 const placesOf = ({ cacheUrl, dirUrl }: FakeCache) => ({ cacheUrl, dirUrl: dirUrl.replace(/\/$/, "") })
 
@@ -66,7 +64,7 @@ describe("a release that was built", () => {
       expectClean(softwareRoot)
       expect(asked(cache)).toStrictEqual(["GET shacache", "POST shacache", "PUT shadir"])
       const [[text, signature] = ["", ""]] = cache.index.get(folder) ?? []
-      expect(isSignedByOneOf(text, signature, [signer.certificate])).toBe(true)
+      expect(signer.verifies(text, signature)).toBe(true)
       const [[hash, content = Buffer.alloc(0)] = []] = cache.contents
       expect(parseEntry(text)).toStrictEqual({
         sha512: hash,
@@ -130,26 +128,68 @@ describe("a release that was built", () => {
       expect(cache.asked).toStrictEqual([])
     }),
   )
+})
 
-  it.effect("goes over https with the certificates of the two servers", () =>
+describe("over https to a cache that wants certificates", () => {
+  interface Files {
+    readonly certFile: string | undefined
+    readonly keyFile: string | undefined
+  }
+
+  /** A built release beside such a cache; `choose` says what is shown to the content's server. */
+  const makeSecured = Effect.fnUntraced(function* (choose: (own: Files, ofAnotherCa: Files) => Files) {
+    const [ca, anotherCa] = [yield* makePrivateCa, yield* makePrivateCa]
+    const cache = yield* makeCache({ ...ca.server, rejectUnauthorized: true })
+    const content = choose(ca.filesOf("content"), anotherCa.filesOf("content"))
+    const config = {
+      ...uploads(cache, yield* makeSigner),
+      shacache: { ...content, caFile: ca.caFile },
+      shadir: ca.filesOf("index"),
+    }
+    const node = yield* makeNode(config)
+    build(node.path)
+    return { ...node, cache }
+  })
+
+  it.effect.each<readonly [string, (own: Files) => Files]>([
+    ["its own", (own) => own],
+    [
+      "one in a file with its key",
+      ({ certFile = "", keyFile = "" }) => {
+        fs.appendFileSync(certFile, fs.readFileSync(keyFile))
+        return { certFile, keyFile: undefined }
+      },
+    ],
+  ])("a release goes with %s for each of the two servers", ([, choose]) =>
     Effect.gen(function* () {
-      const authority = yield* Effect.acquireRelease(Effect.sync(makeAuthority), ({ remove }) => Effect.sync(remove))
-      authority.issue("cache")
-      const cache = yield* makeCache({
-        key: authority.read("cache.key"),
-        cert: authority.read("cache.crt"),
-        ca: authority.read("ca.crt"),
-        requestCert: true,
-        rejectUnauthorized: true,
-      })
-      const signer = yield* makeSigner
-      const tls = (name: string) => ({ ...authority.issue(name), caFile: authority.caFile })
-      const config = { ...uploads(cache, signer), shacache: tls("content"), shadir: tls("index") }
-      const { path, told, upload } = yield* makeNode(config)
-      build(path)
+      const { cache, told, upload } = yield* makeSecured(choose)
       yield* upload()
       yield* untilTold(told, "is in the network cache")
       expect(cache.asked.map(({ client }) => client)).toStrictEqual(["content", "content", "index"])
+    }),
+  )
+
+  it.effect.each<readonly [string, (own: Files, ofAnotherCa: Files) => Files, string]>([
+    ["none", () => ({ certFile: undefined, keyFile: undefined }), ", without a client certificate"],
+    ["one of a CA that the cache does not know", (_, other) => other, "/content.crt;"],
+    ["one with another's key", (own, other) => ({ ...own, keyFile: other.keyFile }), "key values mismatch"],
+  ])("a release does not go with %s", ([, choose, why]) =>
+    Effect.gen(function* () {
+      const { cache, softwareRoot, told, upload } = yield* makeSecured(choose)
+      yield* upload()
+      const line = yield* untilTold(told, "could not be uploaded to the network cache")
+      expect(line).toContain(why)
+      expect(cache.asked).toStrictEqual([])
+      expectClean(softwareRoot)
+    }),
+  )
+
+  it.effect("a release that is refused for its certificate tells which one it was", () =>
+    Effect.gen(function* () {
+      const { cache, told, upload } = yield* makeSecured((own) => own)
+      cache.fault = (_, response) => Boolean(response.writeHead(403).end())
+      yield* upload()
+      yield* untilTold(told, "answers with status 403, with /")
     }),
   )
 })
