@@ -153,6 +153,7 @@ export class PluginHost {
   readonly #options: PluginOptions
   readonly #scope: Scope.Scope
   readonly #opening = Semaphore.makeUnsafe(1)
+  readonly #alone = Semaphore.makeUnsafe(1)
   #session: Session | undefined
   /** Why there is no use in making another one. */
   #fatal: string | undefined
@@ -164,27 +165,45 @@ export class PluginHost {
   }
 
   run(name: string, mode: CheckMode): Effect.Effect<PluginRun> {
-    const { timeout } = this.#options
+    const broken = ({ message }: HostLost) =>
+      Effect.succeed(withoutTraits({ _tag: "Broken", problem: boundMessage(message) }))
     return Effect.gen({ self: this }, function* () {
       const session = yield* this.#opening.withPermit(this.#current)
-      return yield* session.ask(name, mode).pipe(
-        Effect.map((ended) => toRun(ended, timeout)),
-        Effect.timeoutOrElse({
-          duration: timeout + grace,
-          orElse: () =>
-            Effect.as(
-              session.end(`${name} could not be ended alone`),
-              withoutTraits({ _tag: "TimedOut", limit: timeout }),
-            ),
-        }),
+      // Which of those that ran ended the process is not known: each runs once more, by itself.
+      return yield* Effect.catch(this.#ask(session, name, mode), () =>
+        this.#alone.withPermit(this.#askAlone(name, mode)),
       )
-    }).pipe(Effect.catch(({ message }) => Effect.succeed(withoutTraits({ _tag: "Broken", problem: message }))))
+    }).pipe(Effect.catch(broken))
+  }
+
+  #ask(session: Session, name: string, mode: CheckMode): Effect.Effect<PluginRun, HostLost> {
+    const { timeout } = this.#options
+    return session.ask(name, mode).pipe(
+      Effect.map((ended) => toRun(ended, timeout)),
+      Effect.timeoutOrElse({
+        duration: timeout + grace,
+        orElse: () =>
+          Effect.as(
+            session.end(`${name} could not be ended alone`),
+            withoutTraits({ _tag: "TimedOut", limit: timeout }),
+          ),
+      }),
+    )
+  }
+
+  #askAlone(name: string, mode: CheckMode): Effect.Effect<PluginRun, HostLost> {
+    return Effect.acquireUseRelease(
+      this.#open,
+      (session) => this.#ask(session, name, mode),
+      (session) => session.end("it is not needed any more"),
+    )
   }
 
   get #current(): Effect.Effect<Session, HostLost> {
     return Effect.suspend(() => {
       if (this.#fatal !== undefined) return new HostLost({ message: this.#fatal })
-      return this.#session?.isOpen === true ? Effect.succeed(this.#session) : this.#open
+      if (this.#session?.isOpen === true) return Effect.succeed(this.#session)
+      return Effect.tap(this.#open, (session) => Effect.sync(() => void (this.#session = session)))
     })
   }
 
@@ -202,7 +221,6 @@ export class PluginHost {
             ),
           ),
       })
-      this.#session = session
       return session
     }).pipe(Effect.tapError(({ message }) => Effect.sync(() => void (this.#fatal = message))))
   }

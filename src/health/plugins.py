@@ -292,10 +292,12 @@ class Plugin(object):
         self.rest = lines.pop()
         for line in lines:
             try:
-                self.answer.update(json.loads(line.decode("utf-8")))
+                message = json.loads(line.decode("utf-8"))
             except ValueError:
                 # Whatever a plugin writes there is its own affair.
-                pass
+                continue
+            if isinstance(message, dict):
+                self.answer.update(message)
 
     @property
     def has_told(self):

@@ -115,8 +115,6 @@ export interface Dialogue {
   readonly output: number
   /** Says a line to it. */
   readonly say: (line: string) => void
-  /** It is told nothing more, and comes to its end by that. */
-  readonly hangUp: Effect.Effect<void>
   /** When it is gone: returns after its last line was heard. */
   readonly drained: Effect.Effect<void>
 }
@@ -157,7 +155,6 @@ export const dialogueWith = Effect.fnUntraced(function* (
     input: input.fd,
     output: writer.fd,
     say: (line) => void mouth.write(`${line}\n`),
-    hangUp: Effect.sync(() => void mouth.end()),
     drained: Effect.suspend(() => {
       writer.close()
       return reader.end

@@ -74,6 +74,7 @@ export const checking = Effect.fnUntraced(function* ({
   for (const folder of ["", "/etc", "/etc/promise", "/etc/plugin"]) own(`${path}${folder}`)
   fs.chmodSync(path, 0o750)
   const messages: Array<string> = []
+  const listening = loggingTo(({ message }) => void messages.push(message))
   const context = yield* Layer.build(
     Promises.layer.pipe(
       Layer.provide(
@@ -85,10 +86,14 @@ export const checking = Effect.fnUntraced(function* ({
       Layer.provide(Spawner.layer),
       Layer.provide(Accounts.layer({ rootCheck: isRoot })),
       Layer.provide([AdoptedProcesses.layer, Launcher.layer]),
-      Layer.provide(containment),
+      Layer.provideMerge(containment),
       Layer.provide(Layer.succeed(NodeConfig, config)),
-      Layer.provide(loggingTo(({ message }) => void messages.push(message))),
+      Layer.provide(listening),
     ),
+  )
+  // Its cgroups, where there are any.
+  yield* Effect.addFinalizer(() =>
+    Context.get(context, Containment).endOwner(slappart0, { except: new Set(), ownUid: () => undefined }),
   )
   const promises = Context.get(context, Promises).of(slappart0)
   const write = (name: string, text: string, mode = 0o755): void => {
@@ -110,9 +115,9 @@ export const checking = Effect.fnUntraced(function* ({
     log: (title: string) => read(`.slapgrid/promise/log/${title}.log`),
     cache: (title: string) => JSON.parse(read(`.slapgrid/promise/cache/${title}`)),
     /** All, as after a processing. */
-    testAll: promises.check(release, { mode: "Test", isForced: true }),
+    testAll: Effect.provide(promises.check(release, { mode: "Test", isForced: true }), listening),
     /** What is due, as between two. */
-    watch: promises.check(release, { mode: "Anomaly", isForced: false }),
-    watchAll: promises.check(release, { mode: "Anomaly", isForced: true }),
+    watch: Effect.provide(promises.check(release, { mode: "Anomaly", isForced: false }), listening),
+    watchAll: Effect.provide(promises.check(release, { mode: "Anomaly", isForced: true }), listening),
   }
 })
