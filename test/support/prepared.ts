@@ -5,10 +5,10 @@ import { dirname } from "node:path"
 import { type Identity, isRoot } from "./ScratchMachine.ts"
 import type { TestNode, TestPartition } from "./TestNode.ts"
 
-/** A program's text by its place below `etc`, such as `service/web`. */
+/** A program's text by its place below `etc`, such as `service/web` or `promise/listens`. */
 export type Programs = Readonly<Record<string, string>>
 
-const kinds = ["run", "service"] as const
+const kinds = ["run", "service", "promise"] as const
 
 /** Puts each program in its place by a rename: a buildout can be killed at any moment. */
 const buildout = (wanted: string): string => `#!/bin/sh
