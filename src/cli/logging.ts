@@ -5,7 +5,7 @@ import type * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as References from "effect/References"
 import type * as LogLevel from "effect/LogLevel"
-import { escapeControls, printableJson } from "../domain/text.ts"
+import { escapeControls, oneLine, printableJson } from "../domain/text.ts"
 
 export type LogFormat = "text" | "json"
 
@@ -27,7 +27,7 @@ export const formatText = ({ actor, date, level, message }: LogEvent, isColoured
   const [first = "", ...others] = escapeControls(message).split("\n")
   const colour = isColoured ? (colours[level] ?? "") : ""
   const label = level.toUpperCase().padEnd(5)
-  const head = `${date.toISOString()} ${colour}${label}${colour === "" ? "" : "\u001b[0m"} ${escapeControls(actor)}: ${first}`
+  const head = `${date.toISOString()} ${colour}${label}${colour === "" ? "" : "\u001b[0m"} ${oneLine(actor)}: ${first}`
   return [head, ...others.map((line) => `    ${line}`)].join("\n")
 }
 

@@ -1,8 +1,5 @@
 // Aligned columns for people; the last one is never padded.
-import { escapeControls } from "../domain/text.ts"
-
-/** A cell is one line, whatever strangers called their programs. */
-const oneLine = (cell: string): string => escapeControls(cell).replaceAll("\n", "\\n").replaceAll("\t", "\\t")
+import { oneLine } from "../domain/text.ts"
 
 export const table = (head: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>): string => {
   const all = [head, ...rows].map((row) => row.map(oneLine))

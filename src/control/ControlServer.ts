@@ -127,7 +127,7 @@ const listen = (directory: string, handle: (request: IncomingMessage, response: 
     Effect.callback<Server, ControlError>((resume) => {
       const path = `${directory}/${socketName}`
       const server = createServer(
-        { requestTimeout: 10_000, headersTimeout: 5_000, connectionsCheckingInterval: 1_000 },
+        { requestTimeout: 5_000, headersTimeout: 5_000, connectionsCheckingInterval: 1_000 },
         handle,
       )
       server.maxConnections = 64

@@ -24,6 +24,9 @@ export const escapeControls = (text: string): string =>
     .replaceAll(/(?![\n\t])\p{Cc}/gu, (character) => `\\x${hex(character, 2)}`)
     .replaceAll(reordering, (character) => `\\u${hex(character, 4)}`)
 
+/** The same for what is to stay on one line, whatever strangers called their programs. */
+export const oneLine = (text: string): string => escapeControls(text).replaceAll("\n", "\\n").replaceAll("\t", "\\t")
+
 /** JSON that means the same and is safe on a terminal: JSON itself only escapes the first half of the controls. */
 export const printableJson = (value: unknown, indent?: number): string =>
   JSON.stringify(value, null, indent)

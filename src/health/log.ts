@@ -21,11 +21,14 @@ export const logLine = (
 
 const linePattern = /^\d{4}-\d{2}-\d{2}\s+\d{2}:\d{2}:\d{2}\s+-?\s*(\w+)\s+-?\s+(\d+-\d{3})\s+-?/
 
+/** What tells a run stands in so many letters. A line is a stranger's: the pattern takes its time with a long one. */
+const headLength = 200
+
 /** Whether each of the last runs failed, the newest first. */
 export const lastRuns = (text: string): ReadonlyArray<boolean> => {
   const runs = new Map<string, boolean>()
   for (const line of text.split("\n")) {
-    const [, level = "", run] = linePattern.exec(line) ?? []
+    const [, level = "", run] = linePattern.exec(line.slice(0, headLength)) ?? []
     if (run === undefined) continue
     runs.set(run, runs.get(run) === true || level === "ERROR" || level === "CRITICAL")
   }

@@ -12,7 +12,7 @@ const dayInSeconds = 24 * 3600
 
 /** A decimal that is not negative (days, or seconds since 1970), or undefined when the text is none. */
 export const parseDecimal = (text: string): number | undefined => {
-  if (!/^\s*\+?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?\s*$/i.test(text)) return undefined
+  if (!/^\s*\+?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?\s*$/i.test(text)) return undefined
   const value = Number(text)
   return Number.isFinite(value) ? value : undefined
 }
