@@ -12,12 +12,12 @@ import { type Samples, quantile } from "./table.ts"
 const seconds = (from: number): number => (performance.now() - from) / 1000
 
 /** Gives undefined when it took longer. */
-const within = <A, E, R>(limit: number, effect: Effect.Effect<A, E, R>): Effect.Effect<A | undefined, E, R> =>
+export const within = <A, E, R>(limit: number, effect: Effect.Effect<A, E, R>): Effect.Effect<A | undefined, E, R> =>
   Effect.map(Effect.timeoutOption(effect, limit * 1000), (option) =>
     option._tag === "Some" ? option.value : undefined,
   )
 
-const say = (text: string): Effect.Effect<void> => Effect.sync(() => void process.stderr.write(`  ${text}\n`))
+export const say = (text: string): Effect.Effect<void> => Effect.sync(() => void process.stderr.write(`  ${text}\n`))
 
 export const none = (instead?: string): Samples => ({ values: [], ...(instead === undefined ? {} : { instead }) })
 export const samples = (values: ReadonlyArray<number | undefined>, instead: string): Samples => {
@@ -133,11 +133,11 @@ export const measureStop = (subject: Subject, count: number, limit: number): Eff
     return stopped
   }).pipe(Effect.scoped)
 
-const memoryOf = (pid: number, field: "VmRSS" | "VmHWM"): number =>
+export const memoryOf = (pid: number, field: "VmRSS" | "VmHWM"): number =>
   Number(new RegExp(`^${field}:\\s+(\\d+) kB`, "m").exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1024
 
 /** Seconds of processor time so far; the kernel counts hundredths. */
-const processorTime = (pid: number): number => {
+export const processorTime = (pid: number): number => {
   const stat = readFileSync(`/proc/${pid}/stat`, "utf8")
   const fields = stat.slice(stat.lastIndexOf(") ") + 2).split(" ")
   return (Number(fields[11]) + Number(fields[12])) / 100

@@ -71,7 +71,12 @@ const layOutPartitions = (machine: Machine): ReadonlyArray<string> => {
   })
 }
 
-const configureNode = (machine: Machine, masterUrl: string): string => {
+/** Writes slapos.cfg, with further or other options; gives its path. */
+export const configureNode = (
+  machine: Machine,
+  masterUrl: string,
+  settings: Readonly<Record<string, string>> = {},
+): string => {
   const file = `${machine.path}/slapos.cfg`
   const options = {
     computer_id: "COMP-1",
@@ -83,6 +88,7 @@ const configureNode = (machine: Machine, masterUrl: string): string => {
     software_min_free_space: "1M",
     instance_min_free_space: "1M",
     root_check: String(isRoot),
+    ...settings,
   }
   const lines = Object.entries(options).map(([key, value]) => `${key} = ${value}`)
   writeFileSync(file, `[slapos]\n${lines.join("\n")}\n`)
