@@ -1,6 +1,6 @@
 // What the bench of buildouts measures, each bounded in time. Cold runs are made between the others, so that a busy
 // minute of the machine meets both.
-import { existsSync, readFileSync } from "node:fs"
+import { existsSync } from "node:fs"
 import * as Effect from "effect/Effect"
 import { getStatus } from "../src/control/ControlClient.ts"
 import { commandOf } from "../test/support/processes.ts"
@@ -74,6 +74,7 @@ const converge = (node: BenchNode, count: number) =>
     const agent = yield* startAgent(node)
     const { at, count: started, failure } = yield* awaitStarted(node, idsOf(count), after, limitFor(count))
     const cost: Cost = { wall: (at - agent.since) / 1000, processor: treeTime(agent.pid) }
+    yield* say(`agent ${threadsTime(agent.pid)} ${descendants(agent.pid).map((p) => [commandOf(p).slice(0, 40), treeTime(p)].join(" ")).filter((x) => !x.endsWith(" 0") && !x.endsWith(" 0.01")).join("; ")}`)
     const trouble = /.*without a warm helper.*/.exec(logText(node).slice(logged))?.[0]
     const missing = started < count ? `${started} of ${count} in time` : undefined
     const problem = failure ?? trouble ?? missing

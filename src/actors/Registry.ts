@@ -117,6 +117,7 @@ export class Registry {
       const asked = nudge !== this.#nudge
       this.#nudge = nudge
       this.#standing = standing
+      yield* this.#parts.partitions.assign(state.partitions)
       if (standing === "NotAsked") yield* this.#begin(state)
       else yield* this.#follow(state, asked)
     })

@@ -33,6 +33,8 @@ export interface BuildoutRequest {
 export interface SharedRelease {
   readonly directory: string
   readonly owner: { readonly uid: number; readonly gid: number }
+  /** The users of all its instances. */
+  readonly users: Effect.Effect<ReadonlyArray<Credentials>>
 }
 
 /** An instance that will want a buildout. */

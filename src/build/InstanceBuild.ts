@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { NodeConfig, type NodeConfigShape } from "../config/NodeConfig.ts"
-import type { PartitionRequestedState } from "../domain/DesiredState.ts"
+import type { DesiredPartition, PartitionRequestedState } from "../domain/DesiredState.ts"
 import type { PartitionId, SoftwareUrl } from "../domain/ids.ts"
 import { agentUid, inheritedEnvironment, ownerOf, readTrusted, releaseDirectory } from "../files/machine.ts"
 import { OwnedDirectory } from "../files/OwnedDirectory.ts"
@@ -42,6 +42,8 @@ export class InstanceBuild extends Context.Service<
     readonly credentials: (directory: OwnedDirectory) => Effect.Effect<Credentials | undefined, BuildError>
     /** Milliseconds after which the release wants its instances processed again; undefined when it says nothing. */
     readonly periodicity: (software: SoftwareUrl) => Effect.Effect<number | undefined>
+    /** Tells of which releases the master wants instances, and where. */
+    readonly assign: (partitions: ReadonlyArray<DesiredPartition>) => Effect.Effect<void>
     /** Tells that this instance of the release waits for its turn to be installed, as long as the Scope is open. */
     readonly expect: (id: PartitionId, software: SoftwareUrl) => Effect.Effect<void, never, Scope.Scope>
     readonly install: (request: InstanceRequest) => Effect.Effect<void, BuildError>
@@ -68,6 +70,23 @@ export class InstanceBuild extends Context.Service<
         const software = yield* ownerOf(config.softwareRoot)
         return yield* accounts.credentialsFor(directory.owner, directory.path, [software.gid])
       }, Effect.mapError(toBuildError))
+
+      let assigned: ReadonlyArray<DesiredPartition> = []
+      const assign = (partitions: ReadonlyArray<DesiredPartition>) => Effect.sync(() => void (assigned = partitions))
+
+      /** Who has no directory that can be used needs none of its release. */
+      const userOf = ({ id }: DesiredPartition) =>
+        OwnedDirectory.open(`${config.instanceRoot}/${id}`).pipe(
+          Effect.flatMap(credentials),
+          Effect.map((user) => (user === undefined ? [] : [user])),
+          Effect.orElseSucceed((): ReadonlyArray<Credentials> => []),
+        )
+
+      const usersOf = (software: SoftwareUrl) =>
+        Effect.suspend(() => {
+          const instances = assigned.filter((one) => one.software === software && one.requested !== "destroyed")
+          return Effect.forEach(instances, userOf, { concurrency: 16 })
+        }).pipe(Effect.map((users) => users.flat()))
 
       const told = new Map<SoftwareUrl, string>()
       const periodicity = (software: SoftwareUrl) =>
@@ -126,7 +145,7 @@ export class InstanceBuild extends Context.Service<
           return {
             script: `${release.path}/bin/buildout`,
             text: yield* release.read("bin/buildout"),
-            release: { directory: release.path, owner: release.owner },
+            release: { directory: release.path, owner: release.owner, users: usersOf(request.software) },
           }
         }
         const { home = directory.path } = yield* accounts.describe(directory.owner)
@@ -189,7 +208,7 @@ export class InstanceBuild extends Context.Service<
         yield* runScript([`${directory.path}/sbin/destroy`], id, directory, log)
       }, Effect.mapError(toBuildError))
 
-      return InstanceBuild.of({ credentials, periodicity, expect, install, runDestroyScript })
+      return InstanceBuild.of({ credentials, periodicity, assign, expect, install, runDestroyScript })
     }),
   )
 }

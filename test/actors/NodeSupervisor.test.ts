@@ -101,6 +101,7 @@ const making = Effect.fnUntraced(function* (layer: typeof NodeSupervisor.layer) 
       }),
   })
   const partitionActors = PartitionActors.of({
+    assign: () => Effect.void,
     make: (id) =>
       Effect.gen(function* () {
         yield* Effect.addFinalizer(() =>

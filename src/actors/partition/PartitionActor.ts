@@ -6,6 +6,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { InstanceBuild } from "../../build/InstanceBuild.ts"
 import { NodeConfig } from "../../config/NodeConfig.ts"
+import type { DesiredPartition } from "../../domain/DesiredState.ts"
 import type { PartitionId } from "../../domain/ids.ts"
 import type { PartitionRest } from "../../domain/Pass.ts"
 import type { PlannedPartition } from "../../domain/Plan.ts"
@@ -42,7 +43,11 @@ export interface PartitionActor extends Actor<PartitionWish> {
 
 export class PartitionActors extends Context.Service<
   PartitionActors,
-  { readonly make: (id: PartitionId) => Effect.Effect<PartitionActor, FileError, Scope.Scope> }
+  {
+    readonly make: (id: PartitionId) => Effect.Effect<PartitionActor, FileError, Scope.Scope>
+    /** Tells what the master wants of all of them, before any of them is told. */
+    readonly assign: (partitions: ReadonlyArray<DesiredPartition>) => Effect.Effect<void>
+  }
 >()("slapgrid/actors/partition/PartitionActors") {
   static readonly layer = Layer.effect(
     PartitionActors,
@@ -100,7 +105,7 @@ export class PartitionActors extends Context.Service<
           checkPromises: health.check,
         }
       })
-      return PartitionActors.of({ make })
+      return PartitionActors.of({ make, assign: dependencies.builder.assign })
     }),
   )
 }

@@ -21,7 +21,6 @@ import { pathsIn, type PythonWords, pythonOf } from "../launcher.ts"
 import { choose, type Generation, restAfter } from "./choose.ts"
 
 interface RunningGeneration extends Generation {
-  readonly users: ReadonlyArray<Credentials>
   readonly ready: Deferred.Deferred<Helper, HelperError>
   readonly scope: Scope.Closeable
   /** Ends it, unless something comes to do. */
@@ -125,18 +124,18 @@ const makeWarm = Effect.gen(function* () {
   })
   let generationCount = 0
 
-  /** A helper for all that wait, and for those that the replaced ones served, as far as one can hold them. */
+  /** A helper for all that wait and all other instances of the release, as far as one can hold them. */
   const open = Effect.fnUntraced(function* (
     release: Release,
     candidate: Candidate,
     replaced: ReadonlyArray<RunningGeneration>,
+    instances: ReadonlyArray<Credentials>,
   ) {
     const { request, shared, stamp } = candidate
-    const wanted = [request.credentials, ...release.waiting.values(), ...replaced.flatMap(({ users }) => users)]
+    const wanted = [request.credentials, ...release.waiting.values(), ...instances]
     const users = largestOf(uniqueUsers(wanted), (users) => helpers.canHold({ owner: shared.owner, users }))
     const own = yield* Scope.fork(scope)
     const generation: RunningGeneration = {
-      users,
       uids: request.credentials === undefined ? undefined : new Set(users.map(({ uid }) => uid)),
       stamp,
       ready: Deferred.makeUnsafe(),
@@ -166,15 +165,22 @@ const makeWarm = Effect.gen(function* () {
     return generation
   })
 
-  const find = Effect.fnUntraced(function* (release: Release, candidate: Candidate) {
-    const { request, stamp } = candidate
+  const chooseFor = Effect.fnUntraced(function* (release: Release, { request, stamp }: Candidate) {
     const now = yield* Clock.currentTimeMillis
     const facts = {
       waiting: [...release.waiting.values()].map((user) => user?.uid),
       generations: [...release.generations],
       trouble: release.trouble !== undefined && now < release.trouble.until ? release.trouble.stamp : undefined,
     }
-    const choice = choose(facts, request.credentials?.uid, stamp)
+    return choose(facts, request.credentials?.uid, stamp)
+  })
+
+  const find = Effect.fnUntraced(function* (release: Release, candidate: Candidate) {
+    const { request, shared, stamp } = candidate
+    const isStart = (yield* chooseFor(release, candidate))._tag === "Start"
+    const instances = isStart && request.credentials !== undefined ? yield* shared.users : []
+    // Again: somebody else can have started one meanwhile.
+    const choice = yield* chooseFor(release, candidate)
     for (const one of release.generations) if (one.stamp !== stamp) yield* retire(release, one)
     switch (choice._tag) {
       case "Cold":
@@ -182,7 +188,7 @@ const makeWarm = Effect.gen(function* () {
       case "Use":
         return choice.generation
       case "Start":
-        return yield* open(release, candidate, choice.replaces)
+        return yield* open(release, candidate, choice.replaces, instances)
     }
   })
 

@@ -46,6 +46,7 @@ export class ScriptedInstances {
       InstanceBuild.of({
         credentials: () => Effect.undefined,
         periodicity: () => Effect.sync(() => this.periodicity),
+        assign: () => Effect.void,
         expect: () => Effect.void,
         install: this.installs.call,
         runDestroyScript: () => this.destroyScripts.call(undefined),

@@ -52,6 +52,7 @@ const machine = Effect.gen(function* () {
   const builder = {
     credentials: () => Effect.undefined,
     periodicity: () => Effect.undefined,
+    assign: () => Effect.void,
     expect: () => Effect.void,
     install: () => Effect.never,
     runDestroyScript: () => Effect.never,

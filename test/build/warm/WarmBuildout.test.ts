@@ -55,6 +55,8 @@ const machine = Effect.gen(function* () {
   const log = fs.openSync(`${root}/log`, "a+")
   yield* Effect.addFinalizer(() => Effect.sync(() => fs.closeSync(log)))
   const helpers: Array<ScriptedHelper> = []
+  /** Users of the release's instances. */
+  const assigned: Array<number> = []
   const starts = new Calls<HelperOptions, void, HelperError>(() => Effect.void)
   const warnings: Array<string> = []
   const spawner = new ScriptedSpawner()
@@ -90,7 +92,11 @@ const machine = Effect.gen(function* () {
     log,
     timeout: undefined,
     enclosure: sessionEnclosure,
-    release: { directory: release, owner: { uid: 100, gid: 100 } },
+    release: {
+      directory: release,
+      owner: { uid: 100, gid: 100 },
+      users: Effect.sync(() => assigned.map(user)),
+    },
     ...changes,
   })
   const expectUsers = (...uids: ReadonlyArray<number>) =>
@@ -99,7 +105,7 @@ const machine = Effect.gen(function* () {
     )
   const run = (uid: number, changes: Partial<BuildoutRequest> = {}): Effect.Effect<Fiber.Fiber<void, BuildError>> =>
     Effect.tap(Effect.forkDetach(Effect.provide(buildout.run(request(uid, changes)), logger)), () => settle)
-  return { root, release, helpers, starts, warnings, buildout, run, expectUsers, cold: spawner.runs.inputs }
+  return { root, release, helpers, assigned, starts, warnings, buildout, run, expectUsers, cold: spawner.runs.inputs }
 })
 
 describe("a warm buildout", () => {
@@ -233,9 +239,23 @@ describe("a warm buildout", () => {
     }),
   )
 
+  it.effect("maps the users of all instances of the release, whoever waits", () =>
+    Effect.gen(function* () {
+      const { assigned, expectUsers, helpers, run } = yield* machine
+      assigned.push(1, 3)
+      yield* expectUsers(1, 2)
+      yield* run(1)
+      yield* run(2)
+      yield* expectUsers(3)
+      yield* run(3)
+      expect(helpers.map(({ uids }) => uids)).toStrictEqual([[1, 2, 3]])
+    }),
+  )
+
   it.effect("replaces the helper for new partitions, by one with the users of both", () =>
     Effect.gen(function* () {
-      const { expectUsers, helpers, run } = yield* machine
+      const { assigned, expectUsers, helpers, run } = yield* machine
+      assigned.push(1, 2, 3, 4)
       yield* Effect.scoped(Effect.andThen(expectUsers(1, 2), run(1)))
       yield* expectUsers(3)
       yield* (yield* helpers[0]!.runs.next).answer(Effect.succeed(exited(0)))
@@ -267,7 +287,7 @@ describe("a warm buildout", () => {
   it.effect.each<[string, (uid: number) => Partial<BuildoutRequest>]>([
     ["a partition's own script", () => ({ release: undefined as never })],
     ["what is no Python", () => ({ text: "#!/bin/bash\n" })],
-    ["a release of root's", () => ({ release: { directory: "/r", owner: { uid: 0, gid: 0 } } })],
+    ["a release of root's", () => ({ release: { directory: "/r", owner: { uid: 0, gid: 0 }, users: Effect.succeed([]) } })],
     ["a user in root's group", (uid) => ({ credentials: { ...user(uid), groups: [uid, 0] } })],
     ["a limit on a user's processes", () => ({ enclosure: { ...sessionEnclosure, maxProcesses: 100 } })],
   ])("is never used for %s", ([, changes]) =>

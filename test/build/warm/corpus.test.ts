@@ -65,5 +65,5 @@ describe.each(users)("warm and cold, as an ordinary user: %s", (isOrdinary) => {
     expect(named("warm")).toStrictEqual(named("cold"))
     // None of them went cold instead.
     expect(comparisons.map(({ forked }) => forked)).toStrictEqual(comparisons.map(({ cold }) => cold.length))
-  }, 240_000)
+  }, 480_000)
 })

@@ -107,7 +107,7 @@ const request = (profile: Profile, output: number, enclosure: BuildoutRequest["e
   log: output,
   timeout: 60_000,
   enclosure,
-  release: { directory: release, owner: { uid: group, gid: group } },
+  release: { directory: release, owner: { uid: group, gid: group }, users: Effect.succeed([]) },
 })
 
 const runProfile = (buildout: Buildout["Service"], containment: Containment["Service"], profile: Profile) =>

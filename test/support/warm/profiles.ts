@@ -78,6 +78,7 @@ export const profiles: ReadonlyArray<Profile> = [
   one("a recipe that writes to stdout and stderr", part("output")),
   one("what a recipe sees of its process", part("process")),
   one("work at the interpreter's end", part("ends")),
+  one("files and objects that are left to the interpreter's end", part("leaves")),
   ...ends.map((how) => one(`a recipe that ends with: ${how}`, part("exit", `how = ${how}`))),
   one("an extension", part("file", "value = ${buildout:extended}"), "extensions = corpusrecipes\n"),
   one("a missing option", part("file", "value = ${part:nothing}")),

@@ -172,6 +172,24 @@ class Ends(Recipe):
         return []
 
 
+class Last:
+    def __init__(self, path):
+        self.path = path
+
+    def __del__(self):
+        os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY, 0o600))
+
+
+class Leaves(Recipe):
+    """Leaves work to the deletion of what is left at the interpreter's end."""
+
+    def install(self):
+        global left
+        left = [Last(os.path.join(self.directory, "deleted")), open(os.path.join(self.directory, "unclosed"), "w")]
+        left[1].write("not flushed by anybody")
+        return []
+
+
 class Exit(Recipe):
     def install(self):
         how = self.options["how"]
