@@ -1,4 +1,4 @@
-// `npm run bench:convergence`: fresh partitions under the built agent beside the same buildouts run one after another
+// `npm run bench -- convergence`: fresh partitions under the built agent beside the same buildouts run one after another
 // in interpreters of their own, in the same run. Numbers are told, never asserted: the machine may be busy.
 import { parseArgs } from "node:util"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
@@ -7,7 +7,7 @@ import { type Cost, type Curve, measureCurve, measureQuiet } from "./convergence
 import { none, samples } from "./measures.ts"
 import { formatTable, type Row, type Samples } from "./table.ts"
 
-const usage = `npm run bench:convergence -- [options]
+const usage = `npm run bench -- convergence [options]
   --counts LIST   fresh partitions, smallest first (1,10,40,200,1000)
   --cold N        cold buildouts, made between the others (40)
   --changes N     changes of one partition of 40 (10)
@@ -95,7 +95,7 @@ const curve = Effect.gen(function* () {
 
 const quiet = Effect.gen(function* () {
   const count = whole("quiet", flags.quiet, 1200)
-  const { first, spawned, syncs } = yield* measureQuiet(count, whole("syncs", flags.syncs, 1000))
+  const { first, spawned, started, syncs } = yield* measureQuiet(count, whole("syncs", flags.syncs, 1000))
   const row = (measure: string, unit: string, aim: string, slapgrid: Samples): Row => ({
     measure: `${count} unchanged partitions: ${measure}`,
     unit,
@@ -106,6 +106,7 @@ const quiet = Effect.gen(function* () {
   return [
     row("start to first sync done", "s", "≤ 1.5 s", samples([first?.wall], "not in time")),
     row("start to first sync done, CPU", "s", "", samples([first?.processor], "not in time")),
+    row("start to all started", "s", "", samples([started?.wall], "not in time")),
     row("a sync, CPU", "ms", "≤ 150 ms", { values: syncs }),
     row("processes spawned", "", "none", none(spawned ? "some" : "none")),
   ]

@@ -74,7 +74,6 @@ const converge = (node: BenchNode, count: number) =>
     const agent = yield* startAgent(node)
     const { at, count: started, failure } = yield* awaitStarted(node, idsOf(count), after, limitFor(count))
     const cost: Cost = { wall: (at - agent.since) / 1000, processor: treeTime(agent.pid) }
-    yield* say(`agent ${threadsTime(agent.pid)} ${descendants(agent.pid).map((p) => [commandOf(p).slice(0, 40), treeTime(p)].join(" ")).filter((x) => !x.endsWith(" 0") && !x.endsWith(" 0.01")).join("; ")}`)
     const trouble = /.*without a warm helper.*/.exec(logText(node).slice(logged))?.[0]
     const missing = started < count ? `${started} of ${count} in time` : undefined
     const problem = failure ?? trouble ?? missing
@@ -137,54 +136,62 @@ export const measureCurve = (plan: CurvePlan): Effect.Effect<Curve> =>
   }).pipe(Effect.scoped)
 
 export interface Quiet {
-  /** Seconds from the agent's start until all partitions are followed, and the processor time of that. */
+  /** Seconds from the agent's start until it has the master's first answer, and the processor time of that. */
   readonly first: Cost | undefined
+  /** The same until every partition is started. */
+  readonly started: Cost | undefined
   /** Milliseconds of processor time of each sync. */
   readonly syncs: ReadonlyArray<number>
   readonly spawned: boolean
 }
 
+/** Seconds; and within how many a sync is over. */
 const syncInterval = 5
+const syncWindow = 2
+
+/** What one sync takes, from the question on. */
+const measureSync = ({ master }: BenchNode, { pid }: Agent) =>
+  Effect.gen(function* () {
+    const after = (yield* master.calls).length - 1
+    const held = yield* master.inject("getFullComputerInformation", { _tag: "Held" }, 1)
+    yield* master.awaitCall(({ name }) => name === "getFullComputerInformation", { after })
+    const before = threadsTime(pid)
+    yield* held.release
+    yield* Effect.sleep(syncWindow * 1000)
+    return (threadsTime(pid) - before) * 1000
+  })
 
 /** Partitions that are as the master wants them: what a start and what the syncs after it take. */
 export const measureQuiet = (count: number, rounds: number): Effect.Effect<Quiet> =>
   Effect.gen(function* () {
     const node = yield* makeBenchNode("software.cfg", count)
-    const settings = { sync_interval: String(syncInterval) }
     yield* want(node, count, () => "1")
     for (let index = 0; index < count; index++) layOut(node, index)
-    const after = yield* lastCall(node)
-    const agent = yield* startAgent(node, settings)
+    const agent = yield* startAgent(node, { sync_interval: String(syncInterval) })
     const root = `${node.machine.path}/instance`
-    const isFollowed = getStatus(root).pipe(
-      Effect.map(({ partitions }) => partitions.length === count),
+    const until = Effect.fnUntraced(function* (what: string, look: Effect.Effect<boolean>, limit: number) {
+      const found = yield* within(limit, Effect.repeat(look, { until: Boolean }))
+      const cost: Cost = { wall: (Date.now() - agent.since) / 1000, processor: threadsTime(agent.pid) }
+      yield* say(`${count} partitions ${what} after ${cost.wall.toFixed(2)} s, ${cost.processor.toFixed(2)} s CPU`)
+      return found === true ? cost : undefined
+    })
+    const isKept = Effect.sync(() => existsSync(`${root}/var/run/slapgrid/desired.json`))
+    const first = yield* until("are known", Effect.delay(isKept, 5), 60)
+    const areStarted = getStatus(root).pipe(
+      Effect.map(
+        ({ partitions }) =>
+          partitions.length === count &&
+          partitions.every(({ services }) => services.some(({ state }) => state === "running")),
+      ),
       Effect.orElseSucceed(() => false),
     )
-    const kept = Effect.sync(() => existsSync(`${root}/var/run/slapgrid/desired.json`))
-    yield* within(60, Effect.repeat(Effect.delay(kept, 5), { until: Boolean }))
-    const isThere = yield* within(60, Effect.repeat(isFollowed, { until: Boolean }))
-    const first: Cost = { wall: (Date.now() - agent.since) / 1000, processor: threadsTime(agent.pid) }
-    yield* say(`${count} partitions are followed after ${first.wall.toFixed(2)} s, ${first.processor.toFixed(2)} s CPU`)
-    const sync = (from: number) =>
-      Effect.map(
-        node.master.awaitCall(({ name }) => name === "getFullComputerInformation", { after: from }),
-        ({ index }) => index,
-      )
-    // The first ones meet an agent that has just started.
-    let last = after
-    for (let warming = 0; warming < 4; warming++) last = yield* sync(last)
-    yield* Effect.sleep((syncInterval * 1000) / 2)
-    const syncs: Array<number> = []
+    // Rarely: the answer is work for the agent, too.
+    const started = yield* until("are started", Effect.delay(areStarted, 500), 120)
+    yield* Effect.sleep(syncInterval * 1000)
     const faults = childFaults(agent.pid)
     const children = descendants(agent.pid).join()
-    for (let round = 0; round < rounds; round++) {
-      const before = threadsTime(agent.pid)
-      last = yield* sync(last)
-      // In the middle between two: what an idle agent takes meanwhile is in it, too.
-      yield* Effect.sleep((syncInterval * 1000) / 2)
-      syncs.push((threadsTime(agent.pid) - before) * 1000)
-    }
+    const syncs = yield* Effect.replicateEffect(measureSync(node, agent), rounds)
     const spawned = childFaults(agent.pid) !== faults || descendants(agent.pid).join() !== children
     yield* stopAgent(agent)
-    return { first: isThere === true ? first : undefined, syncs, spawned }
+    return { first, started, syncs, spawned }
   }).pipe(Effect.scoped)

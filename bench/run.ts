@@ -1,5 +1,6 @@
 // `npm run bench -- [NAME] [options]`: one of the benches, each a program of its own with options of its own.
 const benches: Readonly<Record<string, () => Promise<unknown>>> = {
+  convergence: () => import("./convergence.ts"),
   polling: () => import("./polling.ts"),
   supervision: () => import("./supervision.ts"),
   unpack: () => import("./unpack.ts"),

@@ -287,7 +287,10 @@ describe("a warm buildout", () => {
   it.effect.each<[string, (uid: number) => Partial<BuildoutRequest>]>([
     ["a partition's own script", () => ({ release: undefined as never })],
     ["what is no Python", () => ({ text: "#!/bin/bash\n" })],
-    ["a release of root's", () => ({ release: { directory: "/r", owner: { uid: 0, gid: 0 }, users: Effect.succeed([]) } })],
+    [
+      "a release of root's",
+      () => ({ release: { directory: "/r", owner: { uid: 0, gid: 0 }, users: Effect.succeed([]) } }),
+    ],
     ["a user in root's group", (uid) => ({ credentials: { ...user(uid), groups: [uid, 0] } })],
     ["a limit on a user's processes", () => ({ enclosure: { ...sessionEnclosure, maxProcesses: 100 } })],
   ])("is never used for %s", ([, changes]) =>
