@@ -1,6 +1,7 @@
 // What the bench of buildouts measures, each bounded in time. Cold runs are made between the others, so that a busy
 // minute of the machine meets both.
 import { existsSync } from "node:fs"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import { getStatus } from "../src/control/ControlClient.ts"
 import { commandOf } from "../test/support/processes.ts"
@@ -171,7 +172,10 @@ export const measureQuiet = (count: number, rounds: number): Effect.Effect<Quiet
     const root = `${node.machine.path}/instance`
     const until = Effect.fnUntraced(function* (what: string, look: Effect.Effect<boolean>, limit: number) {
       const found = yield* within(limit, Effect.repeat(look, { until: Boolean }))
-      const cost: Cost = { wall: (Date.now() - agent.since) / 1000, processor: threadsTime(agent.pid) }
+      const cost: Cost = {
+        wall: ((yield* Clock.currentTimeMillis) - agent.since) / 1000,
+        processor: threadsTime(agent.pid),
+      }
       yield* say(`${count} partitions ${what} after ${cost.wall.toFixed(2)} s, ${cost.processor.toFixed(2)} s CPU`)
       return found === true ? cost : undefined
     })

@@ -4,6 +4,7 @@ import { spawn } from "node:child_process"
 import { chownSync, closeSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { createHash } from "node:crypto"
 import { fileURLToPath } from "node:url"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { buildEnvironment, buildUmask } from "../src/build/environment.ts"
@@ -78,13 +79,13 @@ export const startAgent = (
   node: BenchNode,
   settings: Readonly<Record<string, string>> = {},
 ): Effect.Effect<Agent, never, Scope.Scope> =>
-  Effect.suspend(() => {
+  Effect.gen(function* () {
     const config = configureNode(node.machine, node.master.url, settings)
     // One that knows what to run asks later.
     rmSync(`${node.machine.path}/instance/var/run/slapgrid/desired.json`, { force: true })
-    const since = Date.now()
+    const since = yield* Clock.currentTimeMillis
     const argv = [process.execPath, bundle, "--configuration-file", config] as const
-    return Effect.map(startProcess(argv, logOf(node)), (started) => ({ ...started, since }))
+    return { ...(yield* startProcess(argv, logOf(node))), since }
   })
 
 /** Ends it in order, with the services. */
