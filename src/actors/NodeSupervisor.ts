@@ -13,12 +13,14 @@ import { NodeConfig } from "../config/NodeConfig.ts"
 import { MasterSync } from "../desired/MasterSync.ts"
 import { Passes } from "../desired/Passes.ts"
 import { Plans } from "../desired/Plans.ts"
+import { Promises } from "../health/Promises.ts"
 import { Containment } from "../process/containment/Containment.ts"
 import { Inheritances } from "../process/Inheritances.ts"
 import { Takeover } from "../process/takeover/Takeover.ts"
 import { StatusBoard } from "../report/StatusBoard.ts"
 import { PartitionActors } from "./partition/PartitionActor.ts"
-import { Registry, type RegistryParts, tellDefect } from "./Registry.ts"
+import { tellDefect } from "./orders.ts"
+import { Registry, type RegistryParts } from "./Registry.ts"
 import { SoftwareActors } from "./software/SoftwareActor.ts"
 
 /** Milliseconds: no answer of the master takes nearly as long to be passed on, however many partitions it names. */
@@ -78,6 +80,7 @@ const makeRegistry = Effect.fnUntraced(function* (isBuilt: RegistryParts["isBuil
     board,
     isBuilt,
     collect: (yield* SoftwareBuild).collect,
+    promises: yield* Promises,
     partitionScope,
     softwareScope,
   })

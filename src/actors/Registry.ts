@@ -12,8 +12,6 @@ import type { DesiredPartition, DesiredSoftware, DesiredState } from "../domain/
 import type { PartitionId, SoftwareUrl } from "../domain/ids.ts"
 import type { MasterStanding } from "../domain/NodeStatus.ts"
 import {
-  garbage,
-  garbageOutcome,
   type InstanceRequest,
   partitionOutcome,
   type PassOutcome,
@@ -21,36 +19,16 @@ import {
   type SoftwareRequest,
 } from "../domain/Pass.ts"
 import type { NodePlan } from "../domain/Plan.ts"
+import type { Promises } from "../health/Promises.ts"
 import type { MasterError } from "../master/MasterError.ts"
 import type { Takeover } from "../process/takeover/Takeover.ts"
 import type { StatusBoard } from "../report/StatusBoard.ts"
+import { allOfThem, checkPromises, collectGarbage, orFailed, releasesOf, tellDefect } from "./orders.ts"
 import type { PartitionOrder, PartitionWish } from "./partition/decide.ts"
 import type { PartitionActor, PartitionActors } from "./partition/PartitionActor.ts"
 import type { SoftwareOrder } from "./software/decide.ts"
 import { planNode } from "./planning.ts"
 import type { SoftwareActor, SoftwareActors } from "./software/SoftwareActor.ts"
-
-/** Releases that a state names in any way: a partition that has one keeps it, offered or not. */
-const releasesOf = ({ partitions, software }: DesiredState): ReadonlyArray<SoftwareUrl> => [
-  ...software.map(({ url }) => url),
-  ...partitions.flatMap(({ requested, software }) =>
-    software === undefined || requested === "destroyed" ? [] : [software],
-  ),
-]
-
-/** An order that could not be given is over at once, as a failure; the others are given. */
-const orFailed = (subject: string, settle: PassOrder["settle"]) => {
-  const failed = (problem: string) => settle({ subject, result: "Failed", state: "unsupervised", problem })
-  return <E extends { readonly message: string }>(
-    order: Effect.Effect<Effect.Effect<void>, E>,
-  ): Effect.Effect<Effect.Effect<void>> =>
-    order.pipe(
-      Effect.catch(({ message }) => Effect.succeed(failed(message))),
-      Effect.catchDefect((defect) =>
-        Effect.as(tellDefect(defect), failed("the agent failed to order it: see its log")),
-      ),
-    )
-}
 
 interface KnownSoftware {
   readonly actor: SoftwareActor
@@ -68,9 +46,6 @@ interface KnownPartition {
   isGone: boolean
 }
 
-/** A defect in one update must not end the following of the master. */
-export const tellDefect = (defect: unknown) => Effect.logError("an answer of the master could not be followed", defect)
-
 export interface RegistryParts {
   readonly software: SoftwareActors["Service"]
   readonly partitions: PartitionActors["Service"]
@@ -82,6 +57,7 @@ export interface RegistryParts {
   /** For a node that builds nothing itself: whether a release was built before. */
   readonly isBuilt: SoftwareBuild["Service"]["isCompleted"] | undefined
   readonly collect: SoftwareBuild["Service"]["collect"]
+  readonly promises: Promises["Service"]
   readonly partitionScope: Scope.Closeable
   readonly softwareScope: Scope.Closeable
 }
@@ -235,7 +211,25 @@ export class Registry {
     const { request, state } = order
     // A node that follows nobody hears of partitions here alone.
     if (this.#last === undefined) this.#wanted = state.partitions
-    return request._tag === "Software" ? this.#carryOutSoftware(order, request) : this.#carryOutInstance(order, request)
+    switch (request._tag) {
+      case "Software":
+        return this.#carryOutSoftware(order, request)
+      case "Instance":
+        return this.#carryOutInstance(order, request)
+      case "Promise":
+        return Effect.succeed(order.partitions.map((one) => Effect.flatMap(this.#checkPromises(one), order.settle)))
+    }
+  }
+
+  #checkPromises({ id, requested, software }: DesiredPartition): Effect.Effect<PassOutcome> {
+    if (requested !== "started") {
+      const state = `${requested}: promises are not checked`
+      return Effect.succeed({ subject: id, result: "Done", state, problem: undefined })
+    }
+    const known = this.#partitions.get(id)
+    // Where nobody supervises it, nobody else checks.
+    if (known === undefined) return checkPromises(id, this.#parts.promises.of(id).check(software, allOfThem))
+    return checkPromises(id, known.actor.checkPromises)
   }
 
   #carryOutSoftware({ id, settle, software, state }: PassOrder, request: SoftwareRequest) {
@@ -247,33 +241,15 @@ export class Registry {
       ),
     )
     if (!collectsGarbage) return orders
+    // Asked anew before each removal: the master can have named another one meanwhile.
+    const wanted = () => [...releasesOf(state), ...(this.#last === undefined ? [] : releasesOf(this.#last))]
     // Last of all: what a build is about to fill is not garbage.
     return Effect.map(orders, (waiting) => [
       Effect.andThen(
         Effect.forEach(waiting, (one) => one, { concurrency: "unbounded", discard: true }),
-        Effect.flatMap(this.#collect(state), settle),
+        Effect.flatMap(collectGarbage(this.#parts.collect, state, wanted), settle),
       ),
     ])
-  }
-
-  #collect(state: DesiredState): Effect.Effect<PassOutcome> {
-    // Asked anew before each removal: the master can have named another one meanwhile.
-    const wanted = () => [...releasesOf(state), ...(this.#last === undefined ? [] : releasesOf(this.#last))]
-    if (state.rejected.length > 0) {
-      const problem = "the master's answer has records that cannot be used, and they may name releases"
-      return Effect.succeed({ subject: garbage, result: "Failed", state: "nothing is removed", problem })
-    }
-    return this.#parts.collect(wanted).pipe(
-      Effect.tap(({ removed }) =>
-        Effect.forEach(removed, (path) => Effect.logInfo(`${path} is removed: no longer named`)),
-      ),
-      Effect.map(({ failures, removed }) => ({ removed, problems: failures.map(({ message }) => message) })),
-      Effect.catch(({ message }) => Effect.succeed({ removed: [], problems: [message] })),
-      Effect.catchDefect((defect) =>
-        Effect.as(tellDefect(defect), { removed: [], problems: ["the agent failed to do it: see its log"] }),
-      ),
-      Effect.map(({ problems, removed }) => garbageOutcome(removed, problems)),
-    )
   }
 
   #carryOutInstance({ id, partitions, settle, standing, state }: PassOrder, request: InstanceRequest) {

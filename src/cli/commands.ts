@@ -213,15 +213,17 @@ const softwareCommand = Command.make(
   ),
 )
 
+const onlyCpFlag = Flag.String("only-cp").pipe(
+  Flag.withAlias("only"),
+  Flag.withDescription("Partitions, such as slappart0,slappart1; default: all"),
+  Flag.optional,
+)
+
 const instanceCommand = Command.make(
   "instance",
   {
     ...passFlags,
-    onlyCp: Flag.String("only-cp").pipe(
-      Flag.withAlias("only"),
-      Flag.withDescription("Partitions, such as slappart0,slappart1; default: all"),
-      Flag.optional,
-    ),
+    onlyCp: onlyCpFlag,
     forceStop: switchFlag("force-stop", "Process what should be started and then stop it, until its next processing"),
   },
   (values) =>
@@ -230,6 +232,20 @@ const instanceCommand = Command.make(
       ({ instance }) => instance(values),
     ),
 ).pipe(Command.withDescription("Process partitions now, as the master wants them, and tell what became of each"))
+
+const promiseCommand = Command.make("promise", { ...configFlags, json: jsonEvents, onlyCp: onlyCpFlag }, (values) =>
+  Effect.flatMap(
+    Effect.promise(() => import("./pass.ts")),
+    ({ promise }) => promise(values),
+  ),
+).pipe(Command.withDescription("Check the promises of partitions that are to run now, and tell which fail"))
+
+const reportCommand = Command.make("report", { ...configFlags, json: jsonEvents }, (values) =>
+  Effect.flatMap(
+    Effect.promise(() => import("./pass.ts")),
+    ({ report }) => report(values),
+  ),
+).pipe(Command.withDescription("Have partitions report their usage now, and send it to the master"))
 
 const syncCommand = Command.make("sync", { ...configFlags, json: jsonEvents }, (values) =>
   Effect.flatMap(
@@ -261,6 +277,8 @@ export const slapgrid = Command.make("slapgrid", runFlags, (values) =>
     instanceCommand,
     masterCommand,
     planCommand,
+    promiseCommand,
+    reportCommand,
     restartCommand,
     signalCommand,
     softwareCommand,

@@ -1,4 +1,4 @@
-// `slapgrid software`, `slapgrid instance` and `slapgrid sync`: one-shot passes, in the running agent when there is one.
+// `slapgrid software`, `instance`, `promise`, `report` and `sync`: one-shot passes, in the running agent when there is one.
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
@@ -131,5 +131,18 @@ export const instance = Effect.fnUntraced(function* (values: InstanceValues) {
     isDebug: values.buildoutDebug,
   })
 }, Effect.mapError(toFailure))
+
+export interface PromiseValues extends PassValues {
+  readonly onlyCp: Option.Option<string>
+}
+
+export const promise = Effect.fnUntraced(function* (values: PromiseValues) {
+  yield* pass(values, {
+    _tag: "Promise",
+    only: yield* namesIn("--only-cp", Option.getOrUndefined(values.onlyCp)),
+  })
+}, Effect.mapError(toFailure))
+
+export const report = (values: PassValues) => Effect.mapError(pass(values, { _tag: "Report" }), toFailure)
 
 export const sync = (values: PassValues) => Effect.mapError(pass(values, { _tag: "Sync" }), toFailure)

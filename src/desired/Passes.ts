@@ -26,8 +26,10 @@ import {
 import type { MasterError } from "../master/MasterError.ts"
 import { md5Hex } from "../files/machine.ts"
 import { StatusBoard } from "../report/StatusBoard.ts"
+import { type ReportOptions, UsageReports } from "../report/usage/UsageReports.ts"
 import { MasterSync, standingOf } from "./MasterSync.ts"
 import { PassLog } from "./PassLog.ts"
+import { invalidOutcomes, reportEnd, scriptsOutcome } from "./reportEnd.ts"
 
 /** What the supervisor has to do for a pass. */
 export interface PassOrder extends Selection {
@@ -56,6 +58,7 @@ export class Passes extends Context.Service<
     Effect.gen(function* () {
       const { ask, remembered, syncNow } = yield* MasterSync
       const board = yield* StatusBoard
+      const usage = yield* UsageReports
       const fork = yield* FiberSet.makeRuntime<never, void, never>()
       const orders = yield* Queue.unbounded<PassOrder>()
       const underWay = new Set<string>()
@@ -71,7 +74,8 @@ export class Passes extends Context.Service<
         if (selection.problems.length > 0) return yield* refuse(log, selection.problems.join("\n"))
         const progress = new Progress(log, subjectsOf(request, selection))
         yield* log.put({ _tag: "Began", subjects: progress.subjects })
-        yield* Effect.forkScoped(Stream.runForEach(board.changes, progress.look))
+        // A check of promises changes nothing of what the board shows.
+        if (request._tag !== "Promise") yield* Effect.forkScoped(Stream.runForEach(board.changes, progress.look))
         yield* Queue.offer(orders, { ...selection, id: ++passes, request, state, standing, settle: progress.settle })
         return [...(yield* progress.outcomes), ...unusable(request, state)]
       }, Effect.scoped)
@@ -84,12 +88,31 @@ export class Passes extends Context.Service<
             ),
           // What should run does, as far as anybody knows.
           onFailure: (error) =>
-            isMasterAway(error) && remembered !== undefined && request._tag === "Instance"
+            isMasterAway(error) && remembered !== undefined && request._tag !== "Software"
               ? Effect.flatMap(order(request, remembered, standingOf(error), log), (outcomes) =>
                   outcomes === undefined ? Effect.void : log.put(unanswered(error)),
                 )
               : log.put(unanswered(error)),
         })
+
+      const report = Effect.fnUntraced(function* (log: PassLog) {
+        const answer = yield* Effect.result(Effect.retry(ask, whileCold))
+        const wanted = answer._tag === "Success" ? answer.success : remembered
+        const known = (yield* board.get).partitions.map(({ id }) => id)
+        if (answer._tag === "Failure" && wanted === undefined && known.length === 0) {
+          return yield* log.put(unanswered(answer.failure))
+        }
+        const partitions = (wanted?.partitions ?? []).flatMap(({ id, requested }) =>
+          requested === "destroyed" ? [] : [id],
+        )
+        yield* log.put({ _tag: "Began", subjects: [...new Set([...known, ...partitions])] })
+        const tell = (outcome: PassOutcome) => log.put({ _tag: "Settled", ...outcome })
+        const watch: ReportOptions["watch"] = (id, scripts) => tell(scriptsOutcome(id, scripts))
+        const outcome = yield* usage.run({ partitions, watch })
+        yield* Effect.forEach(invalidOutcomes(outcome), tell, { discard: true })
+        const away = answer._tag === "Failure" ? whyUnanswered(answer.failure) : undefined
+        yield* log.put(reportEnd(outcome, away))
+      })
 
       const run = (what: string, work: Effect.Effect<void, MasterError>, log: PassLog) =>
         work.pipe(
@@ -119,7 +142,7 @@ export class Passes extends Context.Service<
           if (underWay.has(kind)) return Effect.as(log.put(alreadyUnderWay(kind)), log.events)
           underWay.add(kind)
           const work = Effect.ensuring(
-            conduct(request, log),
+            request._tag === "Report" ? report(log) : conduct(request, log),
             Effect.sync(() => underWay.delete(kind)),
           )
           run(`${kind} pass`, work, log)
@@ -151,17 +174,18 @@ const alreadyUnderWay = (kind: string): PassEvent => ({
 const isMasterAway = ({ reason }: MasterError): boolean =>
   ["Unreachable", "Unavailable", "NotReady", "Unauthorised"].includes(reason)
 
+const lackOf = (error: MasterError): string => {
+  if (error.reason === "Unauthorised") return "the master refuses this computer"
+  return isMasterAway(error) ? "the master is away" : "no usable answer"
+}
+
+const whyUnanswered = (error: MasterError): string => `${lackOf(error)}: ${error.message}`
+
 /** No answer to work from. What runs goes on in any case. */
 const unanswered = (error: MasterError): PassEvent => {
-  const isAway = isMasterAway(error)
-  const words =
-    error.reason === "Unauthorised"
-      ? "the master refuses this computer"
-      : isAway
-        ? "the master is away"
-        : "no usable answer"
-  const status = isAway ? passStatus.masterAway : passStatus.failed
-  return { _tag: "Ended", status, message: `${words}, nothing is processed and what runs goes on: ${error.message}` }
+  const status = isMasterAway(error) ? passStatus.masterAway : passStatus.failed
+  const message = `${lackOf(error)}, nothing is processed and what runs goes on: ${error.message}`
+  return { _tag: "Ended", status, message }
 }
 
 /** Records that nobody can work on count as failed where all were meant. */

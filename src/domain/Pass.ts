@@ -26,15 +26,24 @@ const InstanceRequest = Schema.TaggedStruct("Instance", {
   isDebug: Schema.Boolean,
 })
 
+/** The promises of partitions that are to run, checked now. */
+const PromiseRequest = Schema.TaggedStruct("Promise", {
+  /** Partition ids; empty: all. */
+  only: Schema.Array(Schema.String),
+})
+
+/** Usage is gathered and sent. */
+const ReportRequest = Schema.TaggedStruct("Report", {})
+
 /** Asks the master now and has what failed tried again, without waiting for what becomes of it. */
 const SyncRequest = Schema.TaggedStruct("Sync", {})
 
-export const PassRequest = Schema.Union([SoftwareRequest, InstanceRequest, SyncRequest])
+export const PassRequest = Schema.Union([SoftwareRequest, InstanceRequest, PromiseRequest, ReportRequest, SyncRequest])
 export type PassRequest = typeof PassRequest.Type
 export type SoftwareRequest = typeof SoftwareRequest.Type
 export type InstanceRequest = typeof InstanceRequest.Type
 /** Those that the supervisor carries out. */
-export type WorkRequest = SoftwareRequest | InstanceRequest
+export type WorkRequest = SoftwareRequest | InstanceRequest | typeof PromiseRequest.Type
 
 export const passStatus = { done: 0, failed: 1, promisesFailed: 2, masterAway: 3, alreadyRunning: 10 } as const
 export type PassStatus = (typeof passStatus)[keyof typeof passStatus]
@@ -63,7 +72,7 @@ export type PassEvent =
   | { readonly _tag: "Ended"; readonly status: PassStatus; readonly message: string | undefined }
 
 /** Two passes of one kind are not run at once. Promises are instances' (the reference has one pid file for both). */
-export const passKind = (request: WorkRequest): string => request._tag.toLowerCase()
+export const passKind = ({ _tag }: PassRequest): string => (_tag === "Promise" ? "instance" : _tag.toLowerCase())
 
 /** Why a request asks for what cannot be meant, whatever the master says. */
 export const contradictionIn = (request: PassRequest): string | undefined =>
@@ -103,7 +112,7 @@ export const selectSubjects = (
   state: DesiredState,
   keyOf: (one: DesiredSoftware) => string,
 ): Selection => {
-  if (request._tag === "Instance") {
+  if (request._tag !== "Software") {
     const { problems, selected } = select(state.partitions, request.only, ({ id }) => [id], "partition")
     return { software: [], partitions: selected, problems }
   }
@@ -157,6 +166,21 @@ export const partitionOutcome = (subject: string, rest: PartitionRest): PassOutc
     state: waitingFor === undefined ? state : `${state}, ${waitingFor}`,
     problem: undefined,
   }
+}
+
+/** What came of the promises of a partition. */
+export interface PromisesRest {
+  /** Why they were not checked. */
+  readonly skipped: string | undefined
+  /** The first promise that fails, and what it said; or why they could not be checked. */
+  readonly failure: string | undefined
+}
+
+export const promisesOutcome = (subject: string, { failure, skipped }: PromisesRest): PassOutcome => {
+  if (skipped !== undefined) return { subject, result: "Failed", state: "promises not checked", problem: skipped }
+  return failure === undefined
+    ? { subject, result: "Done", state: "promises kept", problem: undefined }
+    : { subject, result: "PromisesFailed", state: "promises failing", problem: failure }
 }
 
 /** The end of a pass over subjects that were all worked on. */

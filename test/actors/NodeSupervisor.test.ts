@@ -27,6 +27,9 @@ import type { PartitionRest, PassOutcome, SoftwareRest } from "../../src/domain/
 import { FileError } from "../../src/files/FileError.ts"
 import { Takeover } from "../../src/process/takeover/Takeover.ts"
 import type { DesiredPartition, DesiredSoftware } from "../../src/domain/DesiredState.ts"
+import type { HealthCheck } from "../../src/actors/partition/Health.ts"
+import type { Check } from "../../src/health/PartitionPromises.ts"
+import { PromiseError, Promises } from "../../src/health/Promises.ts"
 import { BuildError } from "../../src/build/BuildError.ts"
 import { type Collection, SoftwareBuild } from "../../src/build/SoftwareBuild.ts"
 import type { PartitionId, SoftwareUrl } from "../../src/domain/ids.ts"
@@ -71,6 +74,9 @@ const making = Effect.fnUntraced(function* (layer: typeof NodeSupervisor.layer) 
   const softwareRests = new Calls<readonly [url: SoftwareUrl, order: number], SoftwareRest>()
   /** Those that have not marked yet what they did. */
   const unmarked = new Set<string>()
+  const checks = new Calls<PartitionId, HealthCheck>()
+  /** Checks without an actor. */
+  const lonelyChecks = new Calls<PartitionId, Check, PromiseError>()
   const collections = new Calls<() => ReadonlyArray<SoftwareUrl>, Collection, BuildError>()
   /** Everything that was told to anybody, and every end, in order. */
   const told: Array<string> = []
@@ -124,7 +130,7 @@ const making = Effect.fnUntraced(function* (layer: typeof NodeSupervisor.layer) 
           outcome: (order: number) => rests.call([id, order]),
           isUnmarked: () => unmarked.has(id),
           plan: (wish: PartitionWish) => Effect.succeed(planned(wish)),
-          checkPromises: Effect.never,
+          checkPromises: checks.call(id),
         }
       }),
   })
@@ -139,6 +145,12 @@ const making = Effect.fnUntraced(function* (layer: typeof NodeSupervisor.layer) 
     layer.pipe(
       Layer.provide(
         Layer.mergeAll(
+          Layer.succeed(
+            Promises,
+            Promises.of({
+              of: (id) => ({ check: () => lonelyChecks.call(id), wereFailing: Effect.succeed(false) }),
+            }),
+          ),
           Layer.succeed(
             SoftwareBuild,
             SoftwareBuild.of({
@@ -211,7 +223,12 @@ const making = Effect.fnUntraced(function* (layer: typeof NodeSupervisor.layer) 
     const request = { _tag: "Software", only: [], isForced: true, collectsGarbage: true, isDebug: false } as const
     return give({ id, request, software }, { software, ...changes })
   }
+  const orderPromises = (id: number, partitions: ReadonlyArray<DesiredPartition>) =>
+    give({ id, request: { _tag: "Promise", only: [] }, partitions }, { partitions })
   return {
+    orderPromises,
+    checks,
+    lonelyChecks,
     orderSoftware,
     softwareRests,
     collections,
@@ -360,6 +377,49 @@ describe("an order about releases", () => {
       yield* settle
       expect(second).toMatchObject([{ result: "Failed", problem: expect.stringContaining("see its log") }])
       expect(settled).toMatchObject([{ result: "Failed", state: "0 releases removed", problem: "no software root" }])
+    }),
+  )
+})
+
+describe("an order about promises", () => {
+  it.effect("has the actors check them; what is not to run is not checked", () =>
+    Effect.gen(function* () {
+      const { checks, orderPromises, update } = yield* supervised
+      yield* update(both)
+      const settled = yield* orderPromises(1, [
+        desiredPartition(),
+        desiredPartition({ id: slappart1, requested: "stopped" }),
+      ])
+      yield* (yield* checks.next).answer(Effect.succeed({ skipped: undefined, failure: "web: no answer" }))
+      yield* settle
+      const skipped = yield* orderPromises(2, [desiredPartition()])
+      yield* (yield* checks.next).answer(Effect.succeed({ skipped: "it is being processed", failure: undefined }))
+      yield* settle
+      expect([...settled, ...skipped]).toMatchObject([
+        { subject: slappart1, result: "Done", state: "stopped: promises are not checked" },
+        { subject: slappart0, result: "PromisesFailed", problem: "web: no answer" },
+        { subject: slappart0, result: "Failed", problem: "it is being processed" },
+      ])
+    }),
+  )
+
+  it.effect("checks them itself where there is no actor", () =>
+    Effect.gen(function* () {
+      const { lonelyChecks, makes, orderPromises } = yield* passing
+      const settled = yield* orderPromises(1, [desiredPartition(), desiredPartition({ id: slappart1 })])
+      const kept: Check = { promises: [], failure: undefined, bang: undefined, nextAt: 0 }
+      yield* (yield* lonelyChecks.next).answer(Effect.succeed(kept))
+      yield* (yield* lonelyChecks.next).answer(Effect.fail(new PromiseError({ message: "no such directory" })))
+      yield* settle
+      const crashed = yield* orderPromises(2, [desiredPartition()])
+      yield* (yield* lonelyChecks.next).answer(Effect.die(new Error("a bug")))
+      yield* settle
+      expect([...settled, ...crashed]).toMatchObject([
+        { subject: slappart0, result: "Done", state: "promises kept" },
+        { subject: slappart1, result: "PromisesFailed", problem: "no such directory" },
+        { subject: slappart0, result: "Failed", problem: expect.stringContaining("see its log") },
+      ])
+      expect(makes.inputs).toStrictEqual([])
     }),
   )
 })

@@ -16,6 +16,7 @@ import type { DesiredState } from "../../src/domain/DesiredState.ts"
 import type { PartitionActualState } from "../../src/domain/NodeStatus.ts"
 import type { InstanceRequest, PassEvent, PassRequest } from "../../src/domain/Pass.ts"
 import { MasterError, type MasterErrorReason } from "../../src/master/MasterError.ts"
+import { type ReportOptions, type UsageOutcome, UsageReports } from "../../src/report/usage/UsageReports.ts"
 import { StatusBoard } from "../../src/report/StatusBoard.ts"
 import { Calls, settle } from "../support/Calls.ts"
 import {
@@ -23,6 +24,7 @@ import {
   desiredSoftware,
   desiredState,
   nodeConfig,
+  partitionId,
   release,
   slappart0,
   slappart1,
@@ -47,6 +49,7 @@ const making = (remembered?: DesiredState) =>
     const questions = new Calls<undefined, DesiredState, MasterError>()
     const question = questions.call
     let syncs = 0
+    const reports = new Calls<ReportOptions, UsageOutcome>()
     const updates = yield* Queue.sliding<Update>(1)
     const sync = MasterSync.of({
       updates,
@@ -57,6 +60,7 @@ const making = (remembered?: DesiredState) =>
     const context = yield* Layer.build(
       Passes.layer.pipe(
         Layer.provide(Layer.succeed(MasterSync, sync)),
+        Layer.provide(Layer.succeed(UsageReports, UsageReports.of({ run: reports.call, seal: () => Effect.never }))),
         Layer.provideMerge(StatusBoard.layer),
         Layer.provide(Layer.succeed(NodeConfig, nodeConfig())),
       ),
@@ -99,7 +103,7 @@ const making = (remembered?: DesiredState) =>
           promises: [],
         })
         .pipe(Effect.andThen(settle))
-    return { board, questions, orders, start, answer, show, syncs: () => syncs }
+    return { board, reports, questions, orders, start, answer, show, syncs: () => syncs }
   })
 
 const done = (subject: string, result: "Done" | "Failed" | "PromisesFailed" = "Done") => ({
@@ -338,6 +342,71 @@ describe("a software pass", () => {
     }),
   )
 })
+
+describe("a report pass", () => {
+  const outcome: UsageOutcome = {
+    scripts: 1,
+    failed: [],
+    reports: 1,
+    invalid: [],
+    sent: 1,
+    pending: [],
+    isMasterAway: false,
+    error: undefined,
+  }
+  const gone = desiredPartition({ id: slappart1, requested: "destroyed" })
+
+  it.effect("is about the partitions that the master names and those on the board, but for destroyed ones", () =>
+    Effect.gen(function* () {
+      const { answer, orders, reports, show, start } = yield* making()
+      yield* show(partitionId("slappart2"), "started")
+      const { end, told } = yield* start({ _tag: "Report" })
+      yield* answer(Effect.succeed(desiredState({ partitions: [desiredPartition(), gone] })))
+      const { answer: reply, input } = yield* reports.next
+      expect(input.partitions).toStrictEqual([slappart0])
+      yield* input.watch(slappart0, { scripts: 1, failed: [] })
+      yield* reply(Effect.succeed({ ...outcome, invalid: [{ path: "/odd", reason: "why" }] }))
+      expect(yield* end).toMatchObject({ status: 1, message: expect.stringContaining("1 file is no usage report") })
+      expect(told.slice(0, -1)).toMatchObject([
+        { _tag: "Began", subjects: ["slappart2", "slappart0"] },
+        { subject: "slappart0", result: "Done", state: "1 report script ran" },
+        { subject: "/odd", result: "Failed", problem: "why" },
+      ])
+      expect(yield* Queue.size(orders)).toBe(0)
+    }),
+  )
+
+  it.effect("is made without the master, too, as far as anybody knows whose it is", () =>
+    Effect.gen(function* () {
+      const known = yield* making(desiredState({ partitions: [desiredPartition()] }))
+      const first = yield* known.start({ _tag: "Report" })
+      yield* known.answer(Effect.fail(failure("Unreachable")))
+      const { answer, input } = yield* known.reports.next
+      expect(input.partitions).toStrictEqual([slappart0])
+      expect(yield* (yield* known.start({ _tag: "Report" })).end).toMatchObject({ status: 10 })
+      yield* answer(Effect.succeed(outcome))
+      expect(yield* first.end).toMatchObject({ status: 3, message: expect.stringContaining("the master is away: why") })
+      const unknown = yield* making()
+      const second = yield* unknown.start({ _tag: "Report" })
+      yield* unknown.answer(Effect.fail(failure("Unauthorised")))
+      expect(yield* second.end).toMatchObject({ status: 3, message: expect.stringContaining("refuses this computer") })
+      expect(unknown.reports.inputs).toStrictEqual([])
+    }),
+  )
+})
+
+it.effect("promises are checked under the same turn as instances, with what is remembered too", () =>
+  Effect.gen(function* () {
+    const { answer, orders, start } = yield* making(desiredState({ partitions: [desiredPartition()] }))
+    const { end } = yield* start({ _tag: "Promise", only: [] })
+    yield* answer(Effect.fail(failure("Unreachable")))
+    expect(yield* (yield* start()).end).toMatchObject({ status: 10 })
+    const order = yield* Queue.take(orders)
+    expect(order).toMatchObject({ request: { _tag: "Promise" }, partitions: [{ id: slappart0 }] })
+    yield* order.settle(done("slappart0"))
+    expect(yield* end).toMatchObject({ status: 3 })
+  }),
+)
 
 describe("two passes at once", () => {
   it.effect("the second is told so; the first goes on without a reader, and then there is room", () =>

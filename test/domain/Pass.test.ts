@@ -8,7 +8,9 @@ import {
   type PartitionRest,
   partitionOutcome,
   passEnd,
+  passKind,
   type PassOutcome,
+  promisesOutcome,
   selectSubjects,
   softwareOutcome,
   type SoftwareRequest,
@@ -113,6 +115,19 @@ describe("what an instance pass is about", () => {
     const { problems } = selectSubjects(request(["slappart0"]), desiredState(), keyOf)
     expect(problems).toStrictEqual(["the master names no partition slappart0 for this computer; it names: none"])
   })
+})
+
+it.each([
+  [{ skipped: undefined, failure: undefined }, "Done", undefined],
+  [{ skipped: undefined, failure: "why" }, "PromisesFailed", "why"],
+  [{ skipped: "it is being processed", failure: undefined }, "Failed", "it is being processed"],
+] as const)("promises: %j", (rest, result, problem) => {
+  expect(promisesOutcome("slappart0", rest)).toMatchObject({ subject: "slappart0", result, problem })
+})
+
+it("promises are the instances' pass, like the reference's", () => {
+  const tags = ([{ _tag: "Promise", only: [] }, { _tag: "Report" }, { _tag: "Sync" }] as const).map(passKind)
+  expect(tags).toStrictEqual(["instance", "report", "sync"])
 })
 
 describe("a software pass", () => {

@@ -1,4 +1,4 @@
-// One-shot passes over partitions, in the running agent and without one.
+// One-shot passes over partitions, their promises and their usage, in the running agent and without one.
 //
 // | what                                                                     | test                                |
 // | ------------------------------------------------------------------------ | ----------------------------------- |
@@ -10,16 +10,21 @@
 // | --force-stop stops until the next processing                             | a forced stop …                     |
 // | the master away or refusing: status 3, what runs goes on                 | a master that is away …             |
 // | not root: status 5                                                       | somebody who is not root …          |
+// | promises are checked now: status 2 when they fail                        | promises are checked …              |
+// | usage is reported now; a master that is away gets it later: status 3     | usage is reported …                 |
 // | without an agent: services run on, nobody supervises them, adopted later | without an agent …                  |
 import { assert, it, layer } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
-import { readFileSync, rmSync, writeFileSync } from "node:fs"
+import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { dirname } from "node:path"
+import { plain } from "../report/usage/examples.ts"
 import { isAlive } from "../support/processes.ts"
 import { runToEnd, start } from "../support/Program.ts"
 import { prepareRelease, want } from "../support/prepared.ts"
+import { isRoot } from "../support/ScratchMachine.ts"
 import { makeScriptedTestMaster, type ScriptedTestMaster } from "../support/TestMaster.ts"
 import { makeNode, makeRunning, type Running, type TestNode, type TestPartition } from "../support/TestNode.ts"
 import { awaitFile, eventually, textOf } from "../support/waiting.ts"
@@ -182,6 +187,52 @@ layer(Node.layer, live)("in the agent", (it) => {
     }),
   )
 
+  it.effect("promises are checked now: kept, failing with status 2, and not of what is not to run", () =>
+    Effect.gen(function* () {
+      const { node } = yield* Node
+      const partition = node.partition("slappart0")
+      const kept = yield* pass(node, "promise")
+      assert.strictEqual(kept.ended.code, 0, kept.log)
+      assert.include(lines(kept.stdout), "slappart0: promises kept")
+      addProgram(partition, "promise/web", "#!/bin/sh\necho nobody answers\nexit 1\n")
+      const failing = yield* pass(node, "promise", "--only-cp", "slappart0")
+      assert.deepStrictEqual([failing.ended.code, failing.log], [2, "slapgrid: promises of 1 of 1 failed"])
+      assert.match(failing.stdout, /^slappart0: promises failing: .*nobody answers/m)
+      const unknown = yield* pass(node, "promise", "--only-cp", "slappart8")
+      assert.deepStrictEqual([unknown.ended.code, unknown.stdout], [1, ""])
+      rmSync(`${partition.path}/etc/promise/web`)
+      assert.strictEqual((yield* pass(node, "promise")).ended.code, 0)
+    }),
+  )
+
+  it.effect("usage is reported now; what is wrong with it is told, and what is away is kept", () =>
+    Effect.gen(function* () {
+      const { node } = yield* Node
+      const partition = node.partition("slappart0")
+      const { scripted } = node.master
+      addProgram(partition, "report/usage", reportScript)
+      const sent = yield* pass(node, "report")
+      assert.strictEqual(sent.ended.code, 0, sent.log)
+      assert.include(lines(sent.stdout), "slappart0: 1 report script ran")
+      assert.strictEqual(lines(sent.stdout).at(-1), "1 report collected, 1 journal sent")
+      yield* scripted.awaitCall(
+        ({ form, name }) => name === "useComputer" && Object.values(form).join().includes("42.42"),
+      )
+      const reset = yield* scripted.inject("useComputer", { _tag: "Reset" })
+      const away = yield* pass(node, "report")
+      assert.strictEqual(away.ended.code, 3)
+      assert.include(away.log, "the master is away: 1 journal kept and sent later")
+      yield* reset.clear
+      addProgram(partition, "report/usage", "#!/bin/sh\necho nonsense > $1\n")
+      const invalid = yield* pass(node, "report")
+      assert.strictEqual(invalid.ended.code, 1)
+      assert.include(invalid.log, "1 file is no usage report")
+      assert.match(invalid.stdout, /xml_report\/slapreport\.[^\n]*: no usage report, left where it is: /)
+      rmSync(`${partition.path}/var/xml_report`, { recursive: true })
+      rmSync(`${partition.path}/etc/report`, { recursive: true })
+    }),
+  )
+
   it.effect("an agent that is killed during a pass is told, with status 1", () =>
     Effect.gen(function* () {
       const { agent, node } = yield* Node
@@ -200,6 +251,21 @@ layer(Node.layer, live)("in the agent", (it) => {
     }),
   )
 })
+
+/** Puts a program into a partition as its instance would. */
+const addProgram = (partition: TestPartition, place: string, text: string): void => {
+  const path = `${partition.path}/etc/${place}`
+  mkdirSync(dirname(path), { recursive: true })
+  writeFileSync(path, text)
+  chmodSync(path, 0o755)
+  if (isRoot) for (const one of [dirname(path), path]) chownSync(one, partition.uid, partition.gid)
+}
+
+const reportScript = `#!/bin/sh
+cat > "$1" <<'END'
+<consumption>${plain}</consumption>
+END
+`
 
 const program = "#!/bin/sh\necho $$ >> web.starts\nexec sleep infinity\n"
 
@@ -235,6 +301,17 @@ it.live(
       const all = yield* pass(node, "instance")
       assert.strictEqual(all.ended.code, 0, all.log)
       yield* awaitFile(`${second.path}/web.starts`, (text) => (text === "" ? undefined : text))
+      assert.deepStrictEqual(pidsOf(first), [pid])
+      addProgram(first, "promise/web", "#!/bin/sh\nexit 1\n")
+      assert.strictEqual((yield* pass(node, "promise", "--only-cp", "slappart1")).ended.code, 0)
+      const failing = yield* pass(node, "promise")
+      assert.strictEqual(failing.ended.code, 2, failing.log)
+      assert.include(lines(failing.stdout), "slappart1: promises kept")
+      rmSync(`${first.path}/etc/promise/web`)
+      addProgram(first, "report/usage", reportScript)
+      const report = yield* pass(node, "report")
+      assert.strictEqual(report.ended.code, 0, report.log)
+      assert.deepStrictEqual(lines(report.stdout).at(-1), "1 report collected, 1 journal sent")
       assert.deepStrictEqual(pidsOf(first), [pid])
       const agent = yield* node.startAgent
       yield* agent.awaitLine("2 services of an earlier agent run on and are adopted")

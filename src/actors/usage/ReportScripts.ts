@@ -14,7 +14,7 @@ import { OwnedDirectory } from "../../files/OwnedDirectory.ts"
 import type { Accounts } from "../../process/Accounts.ts"
 import type { Containment } from "../../process/containment/Containment.ts"
 import type { Spawner } from "../../process/Spawner.ts"
-import type { FailedScript } from "../../report/usage/UsageReports.ts"
+import type { FailedScript, ScriptsRun } from "../../report/usage/UsageReports.ts"
 
 /** Milliseconds for all scripts of a partition: none of them can keep the others from reporting. */
 export const scriptsLimit = 300_000
@@ -29,11 +29,6 @@ export interface ScriptParts {
   readonly builder: InstanceBuild["Service"]
   readonly containment: Containment["Service"]
   readonly spawner: Spawner["Service"]
-}
-
-export interface ScriptsRun {
-  readonly scripts: number
-  readonly failed: ReadonlyArray<FailedScript>
 }
 
 export class ReportScripts {

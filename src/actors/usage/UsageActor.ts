@@ -20,10 +20,16 @@ import { StatusBoard } from "../../report/StatusBoard.ts"
 import { pendingJournal } from "../../report/usage/ledger.ts"
 import { type Delivered, UsageDelivery } from "../../report/usage/UsageDelivery.ts"
 import { UsageLedger } from "../../report/usage/UsageLedger.ts"
-import { UsageError, type UsageOutcome, UsageReports } from "../../report/usage/UsageReports.ts"
+import {
+  type ReportOptions,
+  type ScriptsRun,
+  UsageError,
+  type UsageOutcome,
+  UsageReports,
+} from "../../report/usage/UsageReports.ts"
 import { type Sealed, UsageSealing } from "../../report/usage/UsageSealing.ts"
 import { firstReport, isPlausible, reportAfter, sendAfter } from "./decide.ts"
-import { ReportScripts, type ScriptsRun } from "./ReportScripts.ts"
+import { ReportScripts } from "./ReportScripts.ts"
 
 /** Partitions whose scripts run side by side: one that hangs costs the others nothing but a place. */
 const scriptsAtOnce = 8
@@ -114,7 +120,9 @@ class UsageActor {
         next = reportAfter(now, interval, yield* Random.next)
         // Before the work: what ends the agent in the middle of it must not begin anew at every start.
         yield* this.#plan(now, next)
-        yield* Effect.catchCause(this.run, (cause) => Effect.logError("usage could not be reported", cause))
+        yield* Effect.catchCause(this.#report(onBoard), (cause) =>
+          Effect.logError("usage could not be reported", cause),
+        )
       }
     })
   })
@@ -133,13 +141,24 @@ class UsageActor {
     }),
   )
 
-  readonly run: Effect.Effect<UsageOutcome> = Effect.suspend(() => {
+  /** On demand: when the next one is due stays as it is. */
+  readonly run = (options: ReportOptions): Effect.Effect<UsageOutcome> =>
+    Effect.gen({ self: this }, function* () {
+      const lastReport = yield* Clock.currentTimeMillis
+      yield* Effect.ignore(this.#parts.ledger.schedule({ lastReport }))
+      return yield* this.#report(options)
+    })
+
+  #report({ partitions, watch }: ReportOptions): Effect.Effect<UsageOutcome> {
     const { board, ledger, running, scripts, sealing } = this.#parts
     return Effect.gen({ self: this }, function* () {
-      const ids = (yield* board.get).partitions.map(({ id }) => id)
+      const ids = [...new Set([...(yield* board.get).partitions.map(({ id }) => id), ...partitions])]
       const runs = yield* Effect.forEach(
         ids,
-        (id) => Effect.flatMap(this.#isSilent(id), (isSilent) => (isSilent ? noScripts : scripts.run(id))),
+        (id) =>
+          Effect.flatMap(this.#isSilent(id), (isSilent) => (isSilent ? noScripts : scripts.run(id))).pipe(
+            Effect.tap((run) => watch(id, run)),
+          ),
         { concurrency: scriptsAtOnce },
       )
       yield* Effect.forEach(runs, tellFailed)
@@ -148,7 +167,7 @@ class UsageActor {
       this.#invalid = unusable.map(({ path, reason }) => ({ path, reason }))
       this.#error = sealed.find(({ error }) => error !== undefined)?.error?.message
       yield* tellInvalid(this.#invalid, "left where they are")
-      const { isToRetry, sent } = yield* this.#deliver
+      const { isMasterAway, isToRetry, sent } = yield* this.#deliver
       if (isToRetry) yield* Queue.offer(this.#parts.wakeUps, undefined)
       const entries = yield* Effect.orElseSucceed(ledger.entries, () => [])
       return {
@@ -158,10 +177,11 @@ class UsageActor {
         invalid: this.#invalid,
         sent,
         pending: entries.map(pendingJournal),
+        isMasterAway,
         error: this.#error,
       }
     }).pipe((work) => running.withPermit(work))
-  })
+  }
 
   readonly seal = (id: PartitionId): Effect.Effect<void, UsageError> => {
     const { scripts, sealing, wakeUps } = this.#parts
@@ -184,7 +204,7 @@ class UsageActor {
   #isSilent(id: PartitionId): Effect.Effect<boolean> {
     return Effect.map(this.#parts.board.get, ({ partitions }) => {
       const partition = partitions.find((one) => one.id === id)
-      return partition === undefined || silent.has(partition.state)
+      return partition !== undefined && silent.has(partition.state)
     })
   }
 
@@ -245,6 +265,8 @@ class UsageActor {
     )
   })
 }
+
+const onBoard: ReportOptions = { partitions: [], watch: () => Effect.void }
 
 const noScripts: Effect.Effect<ScriptsRun> = Effect.succeed({ scripts: 0, failed: [] })
 

@@ -15,6 +15,8 @@ export interface Delivered {
   readonly sent: number
   /** Whether it makes sense to try the rest again soon. */
   readonly isToRetry: boolean
+  /** Whether the master did not answer, so that nothing more was tried. */
+  readonly isMasterAway: boolean
 }
 
 interface Parts {
@@ -39,7 +41,11 @@ export class UsageDelivery {
   /** Tries every journal once; ends when the master does not answer. For one caller at a time. */
   readonly deliver: Effect.Effect<Delivered> = Effect.suspend(() => this.#deliver()).pipe(
     Effect.catch(({ message }) =>
-      Effect.as(this.#tell("ledger", `usage cannot be sent: ${message}`), { sent: 0, isToRetry: true }),
+      Effect.as(this.#tell("ledger", `usage cannot be sent: ${message}`), {
+        sent: 0,
+        isToRetry: true,
+        isMasterAway: false,
+      }),
     ),
   )
 
@@ -50,12 +56,12 @@ export class UsageDelivery {
       for (const entry of yield* this.#parts.ledger.entries) {
         const isSent = entry.state !== "acknowledged"
         const step = isSent ? yield* this.#send(entry) : ("done" as const)
-        if (step === "later") return { sent, isToRetry: true }
+        if (step === "later") return { sent, isToRetry: true, isMasterAway: true }
         if (step === "refused") continue
         if (isSent) sent++
         if (!(yield* this.#clear(entry))) isToRetry = true
       }
-      return { sent, isToRetry }
+      return { sent, isToRetry, isMasterAway: false }
     })
   }
 

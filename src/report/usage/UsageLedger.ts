@@ -57,7 +57,7 @@ export interface UsageLedgerShape {
   /** The journals that are not done with, oldest first. Fails while the disk does not tell. */
   readonly entries: Effect.Effect<ReadonlyArray<Entry>, FileError>
   readonly book: Effect.Effect<Book, FileError>
-  readonly schedule: (times: Pick<Book, "lastReport" | "nextReport">) => Effect.Effect<void, FileError>
+  readonly schedule: (times: Partial<Pick<Book, "lastReport" | "nextReport">>) => Effect.Effect<void, FileError>
   readonly seal: (draft: Draft) => Effect.Effect<Entry, FileError>
   /** The text of a journal, which is what was sealed or nothing. */
   readonly journal: (entry: Entry) => Effect.Effect<string, FileError>
@@ -119,7 +119,7 @@ class Ledger implements UsageLedgerShape {
   readonly entries = Effect.suspend(() => this.#with(({ entries }) => Effect.succeed([...entries.values()])))
   readonly book = Effect.suspend(() => this.#with(({ book }) => Effect.succeed(book)))
 
-  readonly schedule = (times: Pick<Book, "lastReport" | "nextReport">) =>
+  readonly schedule = (times: Partial<Pick<Book, "lastReport" | "nextReport">>) =>
     this.#with((ledger) => writeBook(ledger, { ...ledger.book, ...times }))
 
   readonly seal = ({ journal, movements, sources }: Draft) =>

@@ -15,6 +15,19 @@ export interface FailedScript {
   readonly message: string
 }
 
+/** What came of the scripts of one partition. */
+export interface ScriptsRun {
+  readonly scripts: number
+  readonly failed: ReadonlyArray<FailedScript>
+}
+
+export interface ReportOptions {
+  /** Partitions that may have something to report, beside those on the status board. */
+  readonly partitions: ReadonlyArray<PartitionId>
+  /** Called for each partition when its scripts have ended. */
+  readonly watch: (id: PartitionId, run: ScriptsRun) => Effect.Effect<void>
+}
+
 /** What became of one report. */
 export interface UsageOutcome {
   /** How many scripts of `etc/report` were run, the failed ones too. */
@@ -27,6 +40,8 @@ export interface UsageOutcome {
   readonly sent: number
   /** Journals that are still here, sealed: they are sent later. */
   readonly pending: ReadonlyArray<PendingJournal>
+  /** Whether they are because the master does not answer. */
+  readonly isMasterAway: boolean
   /** Why reports could not be sealed. */
   readonly error: string | undefined
 }
@@ -35,7 +50,7 @@ export class UsageReports extends Context.Service<
   UsageReports,
   {
     /** Runs all report scripts, seals what there is and tries once to send it. */
-    readonly run: Effect.Effect<UsageOutcome>
+    readonly run: (options: ReportOptions) => Effect.Effect<UsageOutcome>
     /**
      * Has a partition make its last report, and returns when everything that it has to report is sealed outside of it:
      * then it may be removed.

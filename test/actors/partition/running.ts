@@ -182,7 +182,7 @@ class ScriptedUsage {
   readonly seals = new Calls<PartitionId, void, UsageError>(() => Effect.void)
 
   get layer() {
-    return Layer.succeed(UsageReports, UsageReports.of({ run: Effect.never, seal: this.seals.call }))
+    return Layer.succeed(UsageReports, UsageReports.of({ run: () => Effect.never, seal: this.seals.call }))
   }
 }
 export const statusOf = (name: string, changes: Partial<ServiceStatus> = {}): ServiceStatus => ({

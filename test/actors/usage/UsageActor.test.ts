@@ -93,8 +93,11 @@ const machine = Effect.gen(function* () {
       })
     yield* Effect.forEach(ids, (id) => show(id))
     const usage = Effect.map(board.get, ({ usage }) => usage)
+    const { run: report, seal } = Context.get(context, UsageReports)
     return {
-      ...Context.get(context, UsageReports),
+      seal,
+      report,
+      run: report({ partitions: [], watch: () => Effect.void }),
       show,
       usage,
       kill: Scope.close(scope, Exit.void),
@@ -180,6 +183,34 @@ describe("a report on demand", () => {
       yield* agent.show("slappart1", "free")
       expect((yield* agent.run).scripts).toBe(0)
       expect(spawner.runs.inputs).toStrictEqual([])
+    }),
+  )
+})
+
+describe("a report of partitions that only the caller knows", () => {
+  it.effect("tells of each when its scripts have ended, and when it was made", () =>
+    Effect.gen(function* () {
+      const { addPartition, spawner, start } = yield* machine
+      addPartition("slappart2", false)
+      const agent = yield* start("slappart0")
+      yield* agent.show("slappart0", "destroyed")
+      yield* agent.until("a plan", ({ nextReport }) => nextReport !== undefined)
+      const { nextReport } = yield* agent.usage
+      const seen: Array<readonly [id: string, scripts: number]> = []
+      const outcome = yield* agent.report({
+        partitions: [slappart0, slappart1, partitionId("slappart2"), partitionId("slappart9")],
+        watch: (id, { scripts }) => Effect.sync(() => void seen.push([id, scripts])),
+      })
+      expect(new Map(seen)).toStrictEqual(
+        new Map([
+          ["slappart0", 0],
+          ["slappart1", 1],
+          ["slappart2", 0],
+          ["slappart9", 0],
+        ]),
+      )
+      expect([outcome.reports, spawner.runs.inputs.length]).toStrictEqual([1, 1])
+      expect(yield* agent.usage).toMatchObject({ lastReport: 1_700_000_000_000, nextReport })
     }),
   )
 })
