@@ -3,9 +3,10 @@ import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import { getStatus } from "../control/ControlClient.ts"
-import type { PartitionStatus, ServiceStatus } from "../domain/NodeStatus.ts"
+import type { PartitionStatus, PromiseStatus, ServiceStatus } from "../domain/NodeStatus.ts"
 import type { NodePlan, PlannedPartition } from "../domain/Plan.ts"
 import { escapeControls, printableJson } from "../domain/text.ts"
+import { titleOf } from "../health/catalogue.ts"
 import { CommandFailure, exitStatus, toFailure } from "./exit.ts"
 import { configFrom } from "./configuration.ts"
 import type { ConfigFlagValues } from "./options.ts"
@@ -35,6 +36,15 @@ const logOf = ({ id }: PlannedPartition, { name }: Pick<ServiceStatus, "name">):
     ? `.${id}-prerm_${name.replace(/-prerm$/, "")}.log`
     : `.${id}_${name.replace(/-on-watch$/, "")}.log`
 
+/** What promises say has logs of its own. */
+const hasErrorLog = (status: PartitionStatus | undefined): boolean =>
+  status?.error !== undefined && !status.promises.some(({ hasFailed }) => hasFailed)
+
+const describePromise = ({ checkedAt, hasFailed, message, name }: PromiseStatus, path: string, now: number) => [
+  `  ${name}: ${hasFailed ? "fails" : "kept"}, checked ${age(now - checkedAt)} ago${hasFailed ? `: ${message}` : ""}`,
+  `    ${path}/.slapgrid/promise/log/${titleOf(name)}.log`,
+]
+
 export const renderExplanation = ({ path, planned, status }: Explanation, now: number): string => {
   const { action, at, failures, id, reason, requested, services, software } = planned
   const rows: ReadonlyArray<readonly [string, string | undefined]> = [
@@ -47,7 +57,7 @@ export const renderExplanation = ({ path, planned, status }: Explanation, now: n
     ["next", `${action}: ${reason}${at === undefined ? "" : ` (in ${age(at - now)}, ${time(at)} UTC)`}`],
     ["directory", path],
     ["log", `${path}/.slapgrid/log/instance.log`],
-    ["last failure", status?.error === undefined ? undefined : `${path}/.slapgrid-${id}-error.log`],
+    ["last failure", hasErrorLog(status) ? `${path}/.slapgrid-${id}-error.log` : undefined],
   ]
   const lines = rows.flatMap(([name, value]) =>
     value === undefined ? [] : [`${`${name}:`.padEnd(17)}${value.trimEnd().replaceAll("\n", `\n${" ".repeat(17)}`)}`],
@@ -59,7 +69,9 @@ export const renderExplanation = ({ path, planned, status }: Explanation, now: n
       `    ${path}/${logOf(planned, service)}`,
     ]
   })
-  return escapeControls([id, ...lines, ...(programs.length === 0 ? [] : ["services:", ...programs])].join("\n"))
+  const promises = (status?.promises ?? []).flatMap((promise) => describePromise(promise, path, now))
+  const section = (title: string, entries: ReadonlyArray<string>) => (entries.length === 0 ? [] : [title, ...entries])
+  return escapeControls([id, ...lines, ...section("services:", programs), ...section("promises:", promises)].join("\n"))
 }
 
 const find = (plan: NodePlan, id: string): Effect.Effect<PlannedPartition, CommandFailure> => {

@@ -105,7 +105,11 @@ export class PromiseFiles {
 
   /** Moves a log that has become too long aside: plugins write theirs themselves. */
   boundLog({ title }: PromiseFile): Effect.Effect<void> {
-    return Effect.asVoid(ignoring(Effect.scoped(this.#directory.openLog(`${logFolder}/${title}.log`, logLimit))))
+    const name = `${logFolder}/${title}.log`
+    return Effect.flatMap(this.#directory.exists(name), (isThere) =>
+      // Made by the plugin itself, or not at all.
+      isThere ? Effect.scoped(this.#directory.openLog(name, logLimit)) : Effect.void,
+    ).pipe(Effect.ignore)
   }
 
   log(promise: PromiseFile, entry: { readonly at: number; readonly hasFailed: boolean; readonly message: string }) {
