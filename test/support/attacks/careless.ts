@@ -54,7 +54,9 @@ export const removeLinked = (path: string): void => {
 
 /** Waits for what another program does with a path; how long is too long for an agent with other things to do. */
 const within = (seconds: number, ...argv: ReadonlyArray<string>): string | undefined =>
-  spawnSync("timeout", [String(seconds), ...argv], { stdio: "ignore" }).status === 124 ? "blocked" : undefined
+  spawnSync("timeout", ["--kill-after=0.5", String(seconds), ...argv], { stdio: "ignore" }).status === 0
+    ? undefined
+    : "blocked"
 
 export const blocksReader = (path: string): string | undefined => within(0.5, "cat", path)
 export const blocksWriter = (path: string): string | undefined => within(0.5, "sh", "-c", `echo >>"${path}"`)
@@ -67,3 +69,6 @@ export const exhausts = (path: string): string | undefined => {
   const script = `ulimit -v 2000000; exec python3 -c 'import sys; open(sys.argv[1], "rb").read()' "$0"`
   return spawnSync("sh", ["-c", script, path], { stdio: "ignore" }).status === 0 ? undefined : "crashed"
 }
+
+/** Waits for a program to say all that it has to say. */
+export const blocks = (path: string): string | undefined => within(0.5, path)
