@@ -18,6 +18,7 @@ import { Buildout, type BuildoutRequest } from "./Buildout.ts"
 import { buildEnvironment } from "./environment.ts"
 import { invocation } from "./launcher.ts"
 import { readPeriodicity } from "./periodicity.ts"
+import { publicUrl } from "../domain/text.ts"
 import { instanceProfile } from "./profile.ts"
 
 export interface InstanceRequest {
@@ -234,7 +235,7 @@ const writeInstanceProfile = Effect.fnUntraced(function* (
   const profile = instanceProfile(template, {
     computerId: config.computerId,
     partitionId: request.id,
-    serverUrl: config.masterUrl,
+    serverUrl: publicUrl(config.masterUrl),
     softwareReleaseUrl: request.software,
     keyFile: pair === undefined ? "" : `${pair}.key`,
     certFile: pair === undefined ? "" : `${pair}.crt`,

@@ -14,6 +14,7 @@ import { loggingLayer, type LogFormat } from "./logging.ts"
 import { configFrom } from "./configuration.ts"
 import { keepHeapSmall } from "./heap.ts"
 import type { ConfigFlagValues } from "./options.ts"
+import { publicUrl } from "../domain/text.ts"
 import { onSignal } from "./signals.ts"
 
 /** Milliseconds beyond `stop_timeout` in which everything that was killed is gone and reported. */
@@ -42,7 +43,7 @@ const supervise = (config: NodeConfigShape, options: NodeOptions) =>
       describeEnd,
     })
     yield* Effect.addFinalizer(() => Effect.logInfo(describeEnd()))
-    yield* Effect.logInfo(`slapgrid ${version} runs ${config.computerId} of ${config.masterUrl}`)
+    yield* Effect.logInfo(`slapgrid ${version} runs ${config.computerId} of ${publicUrl(config.masterUrl)}`)
     yield* Effect.forkScoped(keepHeapSmall)
     yield* wanted
   }).pipe(Effect.scoped, Effect.provide(Slapgrid.layer(config, options)))

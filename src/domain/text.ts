@@ -27,6 +27,9 @@ export const escapeControls = (text: string): string =>
 /** The same for what is to stay on one line, whatever strangers called their programs. */
 export const oneLine = (text: string): string => escapeControls(text).replaceAll("\n", "\\n").replaceAll("\t", "\\t")
 
+/** A URL without the user and password in it, for everybody but its server. */
+export const publicUrl = (url: string): string => url.replace(/^(\w+:\/\/)[^/?#]*@/, "$1")
+
 /** JSON that means the same and is safe on a terminal: JSON itself only escapes the first half of the controls. */
 export const printableJson = (value: unknown, indent?: number): string =>
   JSON.stringify(value, null, indent)

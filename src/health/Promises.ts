@@ -19,6 +19,7 @@ import { type Command, Spawner } from "../process/Spawner.ts"
 import { version } from "../version.ts"
 import { type Check, type CheckRequest, PartitionPromises, type Surroundings } from "./PartitionPromises.ts"
 import { Places } from "./Places.ts"
+import { publicUrl } from "../domain/text.ts"
 import { logFolder } from "./PromiseFiles.ts"
 
 /** Why the promises of a partition cannot be checked at all. */
@@ -105,7 +106,7 @@ const interpreterFor = Effect.fnUntraced(function* (
 const pluginArguments = (config: NodeConfigShape, id: PartitionId, path: string) => {
   const pair = config.certificates === undefined ? undefined : `${config.certificates.repositoryPath}/${id}`
   return {
-    "master-url": config.masterUrl,
+    "master-url": publicUrl(config.masterUrl),
     "partition-cert": pair === undefined ? null : `${pair}.crt`,
     "partition-key": pair === undefined ? null : `${pair}.key`,
     "partition-id": id,

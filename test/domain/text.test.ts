@@ -1,6 +1,6 @@
 // Strangers' texts on a terminal, and in JSON that somebody looks at on one.
 import { expect, it } from "vitest"
-import { escapeControls, printableJson } from "../../src/domain/text.ts"
+import { escapeControls, printableJson, publicUrl } from "../../src/domain/text.ts"
 
 it.each([
   ["a line\nand\tanother", "a line\nand\tanother"],
@@ -11,6 +11,14 @@ it.each([
   ["naïve – 日本", "naïve – 日本"],
 ])("%j is shown as %j", (text, shown) => {
   expect(escapeControls(text)).toBe(shown)
+})
+
+it.each([
+  ["https://slap.example.org/", "https://slap.example.org/"],
+  ["https://user:secret@slap.example.org/a@b", "https://slap.example.org/a@b"],
+  ["http://user:p@ss@[::1]:5000/", "http://[::1]:5000/"],
+])("%s is %s for others", (url, shown) => {
+  expect(publicUrl(url)).toBe(shown)
 })
 
 it("JSON is the same value, and nothing of it steers a terminal", () => {
