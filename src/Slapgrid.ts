@@ -49,7 +49,7 @@ export interface NodeOptions {
 /** Puts what asks the master on top of what acts on this machine. */
 const onMachine = <A, E, R>(
   top: Layer.Layer<A, E, R>,
-  usage: typeof UsageActors.layer,
+  { cache, usage }: { readonly cache: typeof NetworkCache.layer; readonly usage: typeof UsageActors.layer },
   config: NodeConfigShape,
   { takeOver = false }: NodeOptions,
 ) => {
@@ -60,9 +60,7 @@ const onMachine = <A, E, R>(
     LogKeepers.layer,
   ).pipe(Layer.provideMerge([AdoptedProcesses.layer, Launcher.layer]), Layer.provideMerge(Containment.layer))
   const buildout = config.warmBuildout ? Layer.provide(layerWarm, WarmHelpers.layer) : Buildout.layerCold
-  const builds = Layer.mergeAll(SoftwareBuild.layer, InstanceBuild.layer).pipe(
-    Layer.provide([buildout, NetworkCache.layer]),
-  )
+  const builds = Layer.mergeAll(SoftwareBuild.layer, InstanceBuild.layer).pipe(Layer.provide([buildout, cache]))
   const actors = Layer.mergeAll(SoftwareActors.layer, PartitionActors.layer)
   return top.pipe(
     Layer.provide(CertificateWatch.layer),
@@ -91,7 +89,7 @@ const layerWithMaster = (config: NodeConfigShape, options: NodeOptions = {}) =>
       Layer.provide([Passes.layer, Plans.layer]),
       Layer.provideMerge(Layer.provide(MasterSync.layer, DesiredCache.layer)),
     ),
-    UsageActors.layer,
+    { cache: NetworkCache.layer, usage: UsageActors.layer },
     config,
     options,
   )
@@ -104,7 +102,7 @@ const layerSinglePass = (config: NodeConfigShape) =>
       Layer.provide(Passes.layer),
       Layer.provide(Layer.provide(MasterSync.layerOnDemand, DesiredCache.layer)),
     ),
-    UsageActors.layerOnDemand,
+    { cache: NetworkCache.layerWaiting, usage: UsageActors.layerOnDemand },
     config,
     {},
   ).pipe(Layer.provide(httpMaster(config)))

@@ -22,6 +22,7 @@ import { distributionOf } from "../../src/build/networkcache/entries.ts"
 import { type FakeCache, makeCache, makeSigner, type Signer } from "../support/FakeCache.ts"
 import { makeAuthority } from "../support/Authority.ts"
 import { belongingTo } from "../support/processes.ts"
+import { runToEnd } from "../support/Program.ts"
 import { isRoot } from "../support/ScratchMachine.ts"
 import { makeEmbeddedMaster } from "../support/TestMaster.ts"
 import { makeNode, type NodeOptions, type TestNode } from "../support/TestNode.ts"
@@ -187,6 +188,24 @@ it.live("a release that one node built and uploaded is what a second one takes f
           ["GET", "shacache", undefined],
         ],
       )
+    }),
+  ),
+)
+
+it.live("a pass over releases without an agent ends when what it built is in the cache", () =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const [cache, signer, machine] = [yield* makeCache(), yield* makeSigner, yield* node]
+      machine.configure(uploads(cache, signer))
+      yield* machine.supply(machine.release)
+      const { ended, log } = yield* runToEnd([
+        ...machine.slapgrid,
+        "software",
+        "--configuration-file",
+        machine.configFile,
+      ])
+      assert.strictEqual(ended.code, 0, log)
+      assert.deepStrictEqual([...cache.index.keys()], [basename(machine.releaseDirectory(machine.release))])
     }),
   ),
 )

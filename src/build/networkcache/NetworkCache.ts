@@ -15,7 +15,7 @@ import { BuildError } from "../BuildError.ts"
 import { take } from "./download.ts"
 import { isListed } from "./entries.ts"
 import { describeMachine } from "./Machine.ts"
-import { makeUploads } from "./upload.ts"
+import { makeUploads, patientTries } from "./upload.ts"
 
 export class NetworkCache extends Context.Service<
   NetworkCache,
@@ -25,7 +25,7 @@ export class NetworkCache extends Context.Service<
      * may come from nowhere else and cannot.
      */
     readonly fetch: (url: SoftwareUrl) => Effect.Effect<"Installed" | "Missing", BuildError>
-    /** Begins to upload a release that was just built, where that is configured and wanted. */
+    /** Uploads a release that was just built, where that is configured and wanted; an agent does not wait for it. */
     readonly upload: (url: SoftwareUrl) => Effect.Effect<void>
     /** To be called before a release's directory changes: what is uploaded is what was built. */
     readonly endUpload: (directory: string) => Effect.Effect<void>
@@ -33,46 +33,52 @@ export class NetworkCache extends Context.Service<
 >()("slapgrid/build/networkcache/NetworkCache") {
   static readonly layer = Layer.effect(
     NetworkCache,
-    Effect.gen(function* () {
-      const config = yield* NodeConfig
-      const accounts = yield* Accounts
-      const spawner = yield* Spawner
-      // Of agents that were killed. Nothing is made before that is over: it would be taken for theirs.
-      const sweep = yield* Effect.forkScoped(Effect.ignore(removeStagings(config.softwareRoot)))
-      const uploads = yield* FiberMap.make<string>()
-
-      const user = Effect.gen(function* () {
-        const owner = yield* ownerOf(config.softwareRoot)
-        return yield* accounts.credentialsFor(owner, config.softwareRoot, [])
-      })
-      const machine = Effect.flatMap(user, (credentials) =>
-        describeMachine(spawner, agentDirectory(config.instanceRoot), credentials),
-      )
-      const tryUpload = yield* makeUploads({ config, spawner, user, machine })
-
-      const fetch = Effect.fn("NetworkCache.fetch")(function* (url: SoftwareUrl) {
-        yield* Fiber.await(sweep)
-        const outcome = yield* Effect.result(take(config, machine, url))
-        if (outcome._tag === "Success") return "Installed" as const
-        const { isTrouble, message } = outcome.failure
-        if (isListed(url, config.networkCache.onlyDownloaded)) {
-          const rule = "may only come from the network cache (download-from-binary-cache-force-url-list)"
-          return yield* new BuildError({ reason: "Failed", message: `${url} ${rule}, but ${message}` })
-        }
-        if (isTrouble) yield* Effect.logWarning(`${url} is built from source: ${message}`)
-        return "Missing" as const
-      })
-
-      const endUpload = (directory: string) => FiberMap.remove(uploads, directory)
-
-      const upload = (url: SoftwareUrl) => {
-        const directory = releaseDirectory(config.softwareRoot, url)
-        return endUpload(directory).pipe(
-          Effect.andThen(FiberMap.run(uploads, directory, Effect.andThen(Fiber.await(sweep), tryUpload(url)))),
-          Effect.asVoid,
-        )
-      }
-      return NetworkCache.of({ fetch, upload, endUpload })
-    }),
+    Effect.suspend(() => makeCache("in the background")),
+  )
+  /** In a pass that ends after its work: it waits for its uploads, and tries each once. */
+  static readonly layerWaiting = Layer.effect(
+    NetworkCache,
+    Effect.suspend(() => makeCache("waiting")),
   )
 }
+
+const makeCache = Effect.fnUntraced(function* (how: "in the background" | "waiting") {
+  const config = yield* NodeConfig
+  const accounts = yield* Accounts
+  const spawner = yield* Spawner
+  // Of agents that were killed. Nothing is made before that is over: it would be taken for theirs.
+  const sweep = yield* Effect.forkScoped(Effect.ignore(removeStagings(config.softwareRoot)))
+  const uploads = yield* FiberMap.make<string>()
+
+  const user = Effect.gen(function* () {
+    const owner = yield* ownerOf(config.softwareRoot)
+    return yield* accounts.credentialsFor(owner, config.softwareRoot, [])
+  })
+  const machine = Effect.flatMap(user, (credentials) =>
+    describeMachine(spawner, agentDirectory(config.instanceRoot), credentials),
+  )
+  const tryUpload = yield* makeUploads({ config, spawner, user, machine }, how === "waiting" ? 1 : patientTries)
+
+  const fetch = Effect.fn("NetworkCache.fetch")(function* (url: SoftwareUrl) {
+    yield* Fiber.await(sweep)
+    const outcome = yield* Effect.result(take(config, machine, url))
+    if (outcome._tag === "Success") return "Installed" as const
+    const { isTrouble, message } = outcome.failure
+    if (isListed(url, config.networkCache.onlyDownloaded)) {
+      const rule = "may only come from the network cache (download-from-binary-cache-force-url-list)"
+      return yield* new BuildError({ reason: "Failed", message: `${url} ${rule}, but ${message}` })
+    }
+    if (isTrouble) yield* Effect.logWarning(`${url} is built from source: ${message}`)
+    return "Missing" as const
+  })
+
+  const endUpload = (directory: string) => FiberMap.remove(uploads, directory)
+
+  const upload = Effect.fnUntraced(function* (url: SoftwareUrl) {
+    const directory = releaseDirectory(config.softwareRoot, url)
+    yield* endUpload(directory)
+    const fiber = yield* FiberMap.run(uploads, directory, Effect.andThen(Fiber.await(sweep), tryUpload(url)))
+    if (how === "waiting") yield* Fiber.await(fiber)
+  })
+  return NetworkCache.of({ fetch, upload, endUpload })
+})

@@ -44,7 +44,8 @@ const failed = (message: string): UploadError => new UploadError({ message })
 
 /** A cache may need time to digest what failed to come through. */
 const retryInterval = "30 minutes"
-const tries = 3
+/** How often an agent tries. */
+export const patientTries = 3
 /** For packing and sending; one that takes longer hangs on something, and others wait behind it. */
 const tryTimeout = "6 hours"
 
@@ -66,7 +67,7 @@ const obstacle = (
 }
 
 /** Gives what uploads one release, with all its tries; one release at a time. */
-export const makeUploads = Effect.fnUntraced(function* (tools: UploadTools) {
+export const makeUploads = Effect.fnUntraced(function* (tools: UploadTools, tries: number) {
   const { config } = tools
   const turn = yield* Semaphore.make(1)
 

@@ -44,6 +44,8 @@ export interface Options {
   readonly minFreeSpace?: number
   /** What `gcc -dumpmachine` says; undefined: there is no gcc. */
   readonly compiler?: string | undefined
+  /** As in a pass without an agent. */
+  readonly isWaiting?: boolean
   /** Packing does not come to an end. */
   readonly isTarEndless?: boolean
 }
@@ -106,7 +108,7 @@ export const makeNode = Effect.fnUntraced(function* (networkCache: Partial<Netwo
   const told: Array<string> = []
   const logger = Logger.make(({ logLevel, message }) => void told.push(`${logLevel} ${String(message)}`))
   const context = yield* Layer.build(
-    NetworkCache.layer.pipe(
+    (options.isWaiting === true ? NetworkCache.layerWaiting : NetworkCache.layer).pipe(
       Layer.provide(Layer.succeed(Spawner, Spawner.of({ run, spawn: () => Effect.die("nothing is spawned") }))),
       Layer.provide(Layer.succeed(Accounts, accounts)),
       Layer.provide(Layer.succeed(NodeConfig, config)),

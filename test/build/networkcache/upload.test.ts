@@ -308,6 +308,19 @@ describe("an upload that fails", () => {
   )
 })
 
+it.effect("where no agent goes on, an upload is waited for, and tried once", () =>
+  Effect.gen(function* () {
+    const { cache, softwareRoot, told, upload } = yield* makeBuilt({ isWaiting: true })
+    cache.fault = ({ verb }, response) => verb === "PUT" && Boolean(response.writeHead(503).end())
+    yield* upload()
+    expect(told.at(-1)).toMatch(/could not be uploaded to the network cache: .* status 503$/)
+    expectClean(softwareRoot)
+    cache.fault = () => false
+    yield* upload()
+    expect(told.at(-1)).toContain("is in the network cache")
+  }),
+)
+
 it.effect("an upload ends before its release changes, and nothing of it is left", () =>
   Effect.gen(function* () {
     const { cache, endUpload, softwareRoot, upload } = yield* makeBuilt()
