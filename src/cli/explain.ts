@@ -70,7 +70,9 @@ export const renderExplanation = ({ path, planned, status }: Explanation, now: n
     ]
   })
   const promises = (status?.promises ?? []).flatMap((promise) => describePromise(promise, path, now))
-  const section = (title: string, entries: ReadonlyArray<string>) => (entries.length === 0 ? [] : [title, ...entries])
+  // What strangers wrote begins no line of ours.
+  const section = (title: string, entries: ReadonlyArray<string>) =>
+    entries.length === 0 ? [] : [title, ...entries.map((entry) => entry.replaceAll("\n", `\n${" ".repeat(6)}`))]
   return escapeControls([id, ...lines, ...section("services:", programs), ...section("promises:", promises)].join("\n"))
 }
 

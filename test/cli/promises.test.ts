@@ -46,7 +46,7 @@ slappart0:listens.py  5 s      no \\x1bport
     const text = renderExplanation({ planned, status: partition, path: "/srv/slappart0" }, now)
     expect(text.slice(text.indexOf("promises:"))).toBe(`promises:
   listens.py: fails, checked 5 s ago: first
-no \\x1bport
+      no \\x1bport
     /srv/slappart0/.slapgrid/promise/log/listens.log
   kept: kept, checked 6 s ago
     /srv/slappart0/.slapgrid/promise/log/kept.log`)
