@@ -17,6 +17,7 @@ import { Promises } from "../health/Promises.ts"
 import { Containment } from "../process/containment/Containment.ts"
 import { Inheritances } from "../process/Inheritances.ts"
 import { Takeover } from "../process/takeover/Takeover.ts"
+import { Outbox } from "../report/Outbox.ts"
 import { StatusBoard } from "../report/StatusBoard.ts"
 import { PartitionActors } from "./partition/PartitionActor.ts"
 import { tellDefect } from "./orders.ts"
@@ -77,6 +78,7 @@ const makeRegistry = Effect.fnUntraced(function* (isBuilt: RegistryParts["isBuil
     takeover: yield* Takeover,
     askMaster: (yield* MasterSync).syncNow,
     config: yield* NodeConfig,
+    outbox: yield* Outbox,
     board,
     isBuilt,
     collect: (yield* SoftwareBuild).collect,

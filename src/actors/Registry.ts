@@ -22,12 +22,14 @@ import type { NodePlan } from "../domain/Plan.ts"
 import type { Promises } from "../health/Promises.ts"
 import type { MasterError } from "../master/MasterError.ts"
 import type { Takeover } from "../process/takeover/Takeover.ts"
+import type { Outbox } from "../report/Outbox.ts"
 import type { StatusBoard } from "../report/StatusBoard.ts"
 import { allOfThem, checkPromises, collectGarbage, orFailed, releasesOf, tellDefect } from "./orders.ts"
 import type { PartitionOrder, PartitionWish } from "./partition/decide.ts"
 import type { PartitionActor, PartitionActors } from "./partition/PartitionActor.ts"
 import type { SoftwareOrder } from "./software/decide.ts"
 import { planNode } from "./planning.ts"
+import { Rejections } from "./Rejections.ts"
 import type { SoftwareActor, SoftwareActors } from "./software/SoftwareActor.ts"
 
 interface KnownSoftware {
@@ -50,6 +52,7 @@ export interface RegistryParts {
   readonly software: SoftwareActors["Service"]
   readonly partitions: PartitionActors["Service"]
   readonly board: StatusBoard["Service"]
+  readonly outbox: Outbox["Service"]
   readonly takeover: Takeover["Service"]
   /** Has the master asked now. */
   readonly askMaster: Effect.Effect<void>
@@ -64,6 +67,7 @@ export interface RegistryParts {
 
 export class Registry {
   readonly #parts: RegistryParts
+  readonly #rejections: Rejections
   readonly #software = new Map<SoftwareUrl, KnownSoftware>()
   readonly #partitions = new Map<PartitionId, KnownPartition>()
   /** What the master wants of partitions, to be looked at while the actors are told. */
@@ -77,6 +81,7 @@ export class Registry {
 
   constructor(parts: RegistryParts) {
     this.#parts = parts
+    this.#rejections = new Rejections(parts.outbox)
   }
 
   /** Supervises what an earlier agent left, before the master has said anything. */
@@ -121,7 +126,9 @@ export class Registry {
           samePartition(wish.partition, one) &&
           wish.isSoftwareReady === this.#isSoftwareReady(one),
       )
-      yield* Effect.forEach(partitions.gone, this.#miss)
+      yield* this.#rejections.follow(state)
+      const missed = partitions.gone.filter((id) => !this.#rejections.has(id))
+      yield* Effect.forEach(missed, this.#miss)
       yield* Effect.forEach(partitions.tell, this.#tellPartition)
       // A record that could not be read can be about any partition.
       if (state.rejected.length === 0) yield* this.#parts.takeover.follow(state.partitions.map(({ id }) => id))

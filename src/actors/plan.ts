@@ -64,7 +64,8 @@ export const planService = (
   requested: PartitionWish["partition"]["requested"],
   service: ServiceStatus,
 ): PlannedService => {
-  const plan = (what: PlannedService["action"], reason: string) => ({ name: service.name, action: what, reason })
+  const { log, name } = service
+  const plan = (what: PlannedService["action"], reason: string) => ({ name, log, action: what, reason })
   const ends = requested !== "started" && ["process", "stop", "remove", "clean"].includes(action)
   if (ends) return isRunning(service) ? plan("stop", "its partition is to stop") : plan("keep", "it does not run")
   if (action === "process") {

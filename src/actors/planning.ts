@@ -12,7 +12,7 @@ import { releaseDirectory } from "../files/machine.ts"
 import { standingOf } from "../desired/MasterSync.ts"
 import { MasterError } from "../master/MasterError.ts"
 import { OwnedDirectory } from "../files/OwnedDirectory.ts"
-import { programFolders, programs } from "../process/service/programs.ts"
+import { programFolders, programLog, programs } from "../process/service/programs.ts"
 import { initialMemory, type PartitionWish } from "./partition/decide.ts"
 import { readProcessed } from "./partition/processed.ts"
 import { planPartition, planSoftware } from "./plan.ts"
@@ -34,9 +34,10 @@ const installedPrograms = (path: string, id: PartitionId): Effect.Effect<Readonl
     const directory = yield* OwnedDirectory.open(path)
     const run = yield* directory.programs(programFolders.run)
     const service = yield* directory.programs(programFolders.service)
-    return programs(id, directory, { run, service }).map(({ kind, name }): ServiceStatus => ({
-      name,
-      kind,
+    return programs(id, directory, { run, service }).map((spec): ServiceStatus => ({
+      name: spec.name,
+      kind: spec.kind,
+      log: programLog(spec),
       state: "stopped",
       pid: undefined,
       since: undefined,

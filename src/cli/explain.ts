@@ -3,7 +3,7 @@ import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import { getStatus } from "../control/ControlClient.ts"
-import type { PartitionStatus, PromiseStatus, ServiceStatus } from "../domain/NodeStatus.ts"
+import type { PartitionStatus, PromiseStatus } from "../domain/NodeStatus.ts"
 import type { NodePlan, PlannedPartition } from "../domain/Plan.ts"
 import { escapeControls, printableJson } from "../domain/text.ts"
 import { titleOf } from "../health/catalogue.ts"
@@ -30,11 +30,6 @@ const processed = ({ processed }: PlannedPartition, now: number): string =>
   processed === undefined
     ? "none that came to its end"
     : `${time(processed.at)} UTC (${age(now - processed.at)} ago), for timestamp ${processed.timestamp ?? "none"}`
-
-const logOf = ({ id }: PlannedPartition, { name }: Pick<ServiceStatus, "name">): string =>
-  name.endsWith("-prerm")
-    ? `.${id}-prerm_${name.replace(/-prerm$/, "")}.log`
-    : `.${id}_${name.replace(/-on-watch$/, "")}.log`
 
 /** What promises say has logs of its own. */
 const hasErrorLog = (status: PartitionStatus | undefined): boolean =>
@@ -66,7 +61,7 @@ export const renderExplanation = ({ path, planned, status }: Explanation, now: n
     const running = status?.services.find(({ name }) => name === service.name)
     return [
       `  ${service.name}: ${running === undefined ? "" : `${describeService(running, now)}; `}${service.action}: ${service.reason}`,
-      `    ${path}/${logOf(planned, service)}`,
+      `    ${path}/${service.log}`,
     ]
   })
   const promises = (status?.promises ?? []).flatMap((promise) => describePromise(promise, path, now))

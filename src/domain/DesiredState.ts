@@ -27,6 +27,8 @@ export interface DesiredPartition {
 export interface RejectedRecord {
   readonly subject: string
   readonly reason: string
+  /** The partition of this computer that it is about, when that can be told. */
+  readonly partition?: PartitionId
 }
 
 export interface DesiredState {

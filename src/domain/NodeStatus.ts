@@ -10,6 +10,8 @@ export type ServiceState = "stopped" | "starting" | "running" | "backoff" | "sto
 export interface ServiceStatus {
   readonly name: string
   readonly kind: ServiceKind
+  /** Name of its log in the partition. */
+  readonly log: string
   readonly state: ServiceState
   readonly pid: number | undefined
   /** When the running process was started. */

@@ -13,6 +13,8 @@ export interface PlannedSoftware {
 
 export interface PlannedService {
   readonly name: string
+  /** Name of its log in the partition. */
+  readonly log: string
   /** `install`: the installation decides whether it is changed, and by that restarted, or removed. */
   readonly action: "keep" | "start" | "stop" | "install"
   readonly reason: string

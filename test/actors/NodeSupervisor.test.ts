@@ -140,6 +140,7 @@ const making = Effect.fnUntraced(function* (layer: typeof NodeSupervisor.layer) 
     follow: (named) => Effect.sync(() => void followed.push(named)),
   })
   const planners: Array<Planner> = []
+  const client = new ScriptedClient()
   const scope = yield* Scope.make()
   const context = yield* Layer.build(
     layer.pipe(
@@ -176,7 +177,7 @@ const making = Effect.fnUntraced(function* (layer: typeof NodeSupervisor.layer) 
             Plans,
             Plans.of({ get: Effect.never, provide: (given) => Effect.sync(() => void planners.push(given)) }),
           ),
-          new ScriptedClient().layer(nodeConfig({ softwareRoot: "/nowhere" })),
+          client.layer(nodeConfig({ softwareRoot: "/nowhere" })),
         ),
       ),
     ),
@@ -236,6 +237,7 @@ const making = Effect.fnUntraced(function* (layer: typeof NodeSupervisor.layer) 
     isUnmarked,
     plan: (answer: DesiredState | MasterError) => planners[0]!(answer),
     order,
+    client,
     rests,
     software,
     update,
@@ -544,6 +546,42 @@ describe("readiness", () => {
       const { news, update } = yield* supervised
       yield* update({ partitions: [desiredPartition()] })
       expect(yield* news).toStrictEqual(["slappart0 started 1 ready 0"])
+    }),
+  )
+})
+
+describe("what cannot be followed", () => {
+  const unusable = (reason: string, id = slappart1) => ({ subject: `partition ${id}`, reason, partition: id })
+  const named = { ...both, partitions: [desiredPartition()] }
+
+  it.effect("is told to the master once for each reason, and what was wanted before stays in force", () =>
+    Effect.gen(function* () {
+      const { client, news, update } = yield* supervised
+      yield* update(both)
+      yield* news
+      for (const reason of ["state paused", "state paused", "state lost"]) {
+        yield* update({ ...named, rejected: [unusable(reason), { subject: "partition ../x", reason: "no name" }] })
+      }
+      yield* update(both)
+      yield* update({ ...named, rejected: [unusable("state lost")] })
+      const log = (reason: string) => `what is wanted of slappart1 cannot be followed: ${reason}`
+      expect(client.reports.inputs).toStrictEqual(
+        ["state paused", "state lost", "state lost"].map((reason) => ({
+          _tag: "Partition",
+          id: slappart1,
+          state: "error",
+          log: log(reason),
+        })),
+      )
+      expect(yield* news).toStrictEqual([])
+    }),
+  )
+
+  it.effect("beside a record that can is nothing to tell", () =>
+    Effect.gen(function* () {
+      const { client, update } = yield* supervised
+      yield* update({ ...both, rejected: [unusable("state paused")] })
+      expect(client.reports.inputs).toStrictEqual([])
     }),
   )
 })

@@ -12,6 +12,7 @@ const periods = { maximum: 100_000, sync: 60_000 }
 const service = (changes: Partial<ServiceStatus> = {}): ServiceStatus => ({
   name: "web-on-watch",
   kind: "service",
+  log: ".slappart0_web.log",
   state: "running",
   pid: 7,
   since: 1,
@@ -171,6 +172,11 @@ describe("a service", () => {
     ["clean", "destroyed", service({ state: "exited" }), "keep", "it does not run"],
     ["none", "stopped", service({ state: "stopped" }), "keep", "it does not run"],
   ] as const)("%s %s: %#", (action, requested, of, what, reason) => {
-    expect(planService(action, requested, of)).toStrictEqual({ name: "web-on-watch", action: what, reason })
+    expect(planService(action, requested, of)).toStrictEqual({
+      name: "web-on-watch",
+      log: ".slappart0_web.log",
+      action: what,
+      reason,
+    })
   })
 })

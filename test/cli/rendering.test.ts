@@ -178,6 +178,7 @@ const status: NodeStatus = {
         {
           name: "web-on-watch",
           kind: "service",
+          log: ".slappart0_web.log",
           state: "backoff",
           pid: undefined,
           since: undefined,
@@ -189,6 +190,7 @@ const status: NodeStatus = {
         {
           name: "db-on-watch",
           kind: "service",
+          log: ".slappart0_db.log",
           state: "running",
           pid: 4711,
           since: now - 7000,

@@ -29,6 +29,7 @@ export const software = (changes: Partial<SoftwareStatus> = {}): SoftwareStatus 
 export const service = (changes: Partial<ServiceStatus> = {}): ServiceStatus => ({
   name: "http-on-watch",
   kind: "service",
+  log: ".slappart0_http.log",
   state: "running",
   pid: 100,
   since: start + 3000,

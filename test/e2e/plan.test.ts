@@ -38,6 +38,7 @@ it.live("a plan without an agent, then with one, and a partition explained", () 
     const node = yield* makeLaidOutNode({ partitions: 4 })
     const [web] = node.partitions
     put(web!, "etc/service/web", shell(web!, "web", "exec sleep infinity"))
+    put(web!, "etc/run/odd-on-watch", shell(web!, "odd", "exec sleep infinity"))
     const release = "file:///none/other.cfg"
     yield* node.master.supply(release)
     for (const { id } of node.partitions.slice(0, 2)) {
@@ -53,9 +54,14 @@ it.live("a plan without an agent, then with one, and a partition explained", () 
       "slappart2 start",
       "slappart3 clean",
     ])
-    assert.deepStrictEqual(alone.partitions[0]?.services, [
-      { name: "web-on-watch", action: "start", reason: "its partition is to run" },
-    ])
+    const programs = [
+      { name: "odd-on-watch", log: ".slappart0_odd-on-watch.log" },
+      { name: "web-on-watch", log: ".slappart0_web.log" },
+    ]
+    assert.deepStrictEqual(
+      alone.partitions[0]?.services,
+      programs.map((one) => ({ ...one, action: "start", reason: "its partition is to run" })),
+    )
     assert.isFalse(existsSync(`${node.instanceRoot}/var`), "nothing changes on the machine")
 
     const agent = yield* node.startAgent
@@ -85,7 +91,10 @@ it.live("a plan without an agent, then with one, and a partition explained", () 
     ])
     assert.include(plan.partitions[1]?.reason, "its timestamp is 1700000001, last processed was 1700000000")
     assert.include(plan.partitions[2]?.reason, `waits for its software release ${release}`)
-    assert.deepStrictEqual(plan.partitions[0]?.services, [{ name: "web-on-watch", action: "keep", reason: "it runs" }])
+    assert.deepStrictEqual(
+      plan.partitions[0]?.services,
+      programs.map((one) => ({ ...one, action: "keep", reason: "it runs" })),
+    )
     assert.strictEqual(statSync(`${node.partition("slappart1").path}/.timestamp`).mtimeMs, before)
     assert.deepStrictEqual(
       agent.lines.filter(({ index, message }) => index > now && message.startsWith("processing")),
@@ -105,7 +114,7 @@ it.live("a plan without an agent, then with one, and a partition explained", () 
     const running = yield* run(node, "explain", "slappart0")
     assert.match(running.stdout, /last processing: +\S+ UTC \(.* ago\), for timestamp 1700000000$/m)
     assert.match(running.stdout, /web-on-watch: running as pid \d+ for .*; keep: it runs$/m)
-    assert.include(running.stdout, `${web!.path}/.slappart0_web.log`)
+    for (const { log } of programs) assert.include(running.stdout, `    ${web!.path}/${log}\n`)
     const unknown = yield* run(node, "explain", "slappart9")
     assert.strictEqual(unknown.ended.code, 1)
     assert.include(unknown.log, "the master names no partition slappart9; it names: slappart0, slappart1")

@@ -151,15 +151,21 @@ const decodePartition = (value: SlapValue, computer: ComputerId): Result.Result<
     if (owner !== computer) {
       return yield* reject(subject, `it is a partition of ${describe(owner)}, not of ${computer}`)
     }
+    return yield* Result.mapError(decodeWish(value, id), (reason) => ({ ...rejectThis(reason), partition: id }))
+  })
+
+/** What is wanted of a partition that is known by name. */
+const decodeWish = (value: SlapObject, id: PartitionId): Result.Result<DesiredPartition, string> =>
+  Result.gen(function* () {
     const state = attribute(value, "_requested_state")
     const requested = partitionStates.find((known) => known === state)
     if (requested === undefined) {
       const found = state === undefined ? "missing" : describe(state)
-      return yield* reject(subject, `its requested state is ${found}, not one of ${partitionStates.join(", ")}`)
+      return yield* Result.fail(`its requested state is ${found}, not one of ${partitionStates.join(", ")}`)
     }
-    const fields = yield* Result.mapError(decodeFields(value), rejectThis)
+    const fields = yield* decodeFields(value)
     if (fields.software === undefined && requested !== "destroyed") {
-      return yield* reject(subject, `it is to be ${requested}, but no software release is named`)
+      return yield* Result.fail(`it is to be ${requested}, but no software release is named`)
     }
     return { id, requested, ...fields }
   })

@@ -13,6 +13,7 @@ import type { ServiceProcess } from "../ServiceProcess.ts"
 import type { Inheritance, Memory } from "./inheritance.ts"
 import { initial, type ServiceAction, type ServiceEvent, type ServiceState, transition } from "./automaton.ts"
 import { type Fork, Mailbox } from "./Mailbox.ts"
+import { programLog } from "./programs.ts"
 import { Timer } from "./Timer.ts"
 
 /** What the programs of one group have in common. */
@@ -122,6 +123,7 @@ class Supervised implements Service {
     return {
       name: this.spec.name,
       kind: this.spec.kind,
+      log: programLog(this.spec),
       state: shownState[this.#state._tag],
       pid: running || this.#state._tag === "Stopping" ? this.#process?.pid : undefined,
       since: this.#state._tag === "Running" ? this.#state.since : undefined,

@@ -188,6 +188,7 @@ class ScriptedUsage {
 export const statusOf = (name: string, changes: Partial<ServiceStatus> = {}): ServiceStatus => ({
   name,
   kind: "run",
+  log: `.slappart0_${name}.log`,
   state: "running",
   pid: undefined,
   since: undefined,

@@ -192,6 +192,10 @@ describe("partitions", () => {
     [partition("a\nb"), String.raw`partition "a\nb"`, "a plain directory name"],
     [partition(5n), 'partition "5"', "string"],
     [partition("p", { _computer_id: "COMP-9" }), "partition p", 'a partition of "COMP-9", not of COMP-1'],
+    [partition("slappart0", { _requested_state: "stopped" }), "partition slappart0", "the master names it twice"],
+  ]
+
+  const unusable: typeof rejected = [
     [partition("p", { _requested_state: "paused" }), "partition p", 'requested state is "paused", not one of'],
     [partition("p", { _requested_state: null }), "partition p", "requested state is missing"],
     [partition("p", { _software_release_document: null }), "partition p", "no software release is named"],
@@ -206,13 +210,16 @@ describe("partitions", () => {
     ],
     [partition("p", { _filter_dict: "x" }), "partition p", '_filter_dict is "x", not a dictionary'],
     [partition("p", { _access_status: 1n }), "partition p", '_access_status is "1", not a text'],
-    [partition("slappart0", { _requested_state: "stopped" }), "partition slappart0", "the master names it twice"],
   ]
 
-  it.each(rejected)("a bad record beside good ones: %#", (record, subject, reason) => {
+  it.each([
+    ...rejected.map((row) => [...row, {}] as const),
+    // The partition is ours: its master can be told.
+    ...unusable.map((row) => [...row, { partition: "p" }] as const),
+  ])("a bad record beside good ones: %#", (record, subject, reason, known) => {
     const found = state(computer([partition("slappart0"), record, partition("slappart1")]))
     expect(found.partitions).toStrictEqual([usable, { ...usable, id: "slappart1" }])
-    expect(found.rejected).toStrictEqual([{ subject, reason: expect.stringContaining(reason) }])
+    expect(found.rejected).toStrictEqual([{ subject, reason: expect.stringContaining(reason), ...known }])
   })
 })
 

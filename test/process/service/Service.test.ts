@@ -74,6 +74,7 @@ describe("start", () => {
       expect(service.status).toStrictEqual({
         name: "web-on-watch",
         kind: "service",
+        log: ".slappart0_web.log",
         state: "running",
         pid: 1000,
         since: 7000,
