@@ -1,17 +1,38 @@
 // Every state of a partition and every way from one to the next, with a release as real ones are: as root with real
 // partition users, and as one ordinary user.
+// Tests without a file are here; `e2e` is test/e2e, `partition` is test/actors/partition.
 //
-// | node-behaviour.md, Computer partitions                      | test                                              |
-// | ----------------------------------------------------------- | ------------------------------------------------- |
-// | free → started; requests, parameters, publication           | an instance and the one that it requests run …    |
-// | SLAPGRID_INSTANCE_ROOT, request transaction file            | an instance and the one that it requests run …    |
-// | started → started: only what changed                        | another parameter …                               |
-// | started → stopped → started                                 | stopped, its child too, and started again …       |
-// | started → destroyed; prerm, sbin/destroy, DATA, order       | destroyed: its scripts run …                      |
-// | destroyed → started                                         | the next instance …                               |
-// | installing → stopped; newest wish wins                      | a wish that changes while …                       |
-// | failing → started                                           | a profile that fails …                            |
-// | stopped → destroyed                                         | what was stopped is destroyed                     |
+// | node-behaviour.md, Computer partitions                       | test                                                  |
+// | ------------------------------------------------------------ | ----------------------------------------------------- |
+// | directory absent, of another mode, root's                    | e2e/failures: a partition that cannot be used         |
+// | the partition's user, its supplementary groups, or no entry  | an instance and the one …; e2e/services: real users   |
+// | processed when: timestamp, age, periodicity, force, none     | partition/decide: a partition is processed when       |
+// | `.timestamp` goes before, comes back after success only      | partition/PartitionActor: is marked only …, the mark … |
+// | a failed one is retried with backoff                         | partition/PartitionActor: is told everywhere …        |
+// | certificate: first, in every state, mode and owner           | partition/PartitionActor: are fetched first …         |
+// | free space, link, mode, release present                      | test/build/builds: an instance                        |
+// | `instance.cfg` or `template.cfg`, the tail, its mode         | test/build/builds, profile; e2e/lifecycle: has the …  |
+// | `bin/bootstrap*`, several, `sbin/buildout`, none             | test/build/builds: an instance                        |
+// | environment, SLAPGRID_INSTANCE_ROOT                          | an instance and the one …; test/build/profile         |
+// | `partition_timeout`, the whole tree                          | e2e/many-partitions: one whose installation hangs …   |
+// | `.slapgrid/log/instance.log`, rotated                        | test/files/OwnedDirectory: a log                      |
+// | `.slapgrid-<id>-error.log`, removed by the next processing   | a profile that fails …                                |
+// | started, stopped, destroyed, and each way between them       | all tests of this file                                |
+// | stopped: installed even so, stopped in any case              | partition/PartitionActor: stopped                     |
+// | other states: an error                                       | e2e/many-partitions: one that is to be …              |
+// | newest wish wins                                             | a wish that changes …; partition/PartitionActor       |
+// | request transaction file, its report                         | e2e/many-partitions: what one has requested …         |
+// | retention: frozen, date, invalid                             | partition/retention; e2e/many-partitions: its SLA …   |
+// | removal: order, usage, wait list, way back                   | partition/removal; destroyed: its scripts run …       |
+// | `sbin/destroy`, `etc/prerm`, `DATA` storage                  | destroyed: its scripts run …; partition/removal       |
+// | told again while the master names it                         | partition/decide: destroyed                           |
+// | a free partition                                             | partition/removal: is stopped and cleaned …           |
+// | one never keeps another from being processed                 | e2e/failures; partition/Turnstile                     |
+// | one changed, the others untouched                            | e2e/many-partitions: one whose parameter changes …    |
+// | parameters of any kind                                       | a parameter reaches …; e2e/many-partitions            |
+// | `[firewall]`, other managers: an error at start              | test/config/settings: managers and a firewall         |
+//
+// Software releases: e2e/software. Offline: e2e/offline; refused or away: test/master/http. Usage: e2e/usage.
 import { assert, describe, layer } from "@effect/vitest"
 import { existsSync, lstatSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import * as Context from "effect/Context"
@@ -117,6 +138,18 @@ const states = (isOrdinary: boolean) => {
         assert.deepStrictEqual(yield* pidsOf(node, leaf), others)
         yield* awaitFile(`${root.path}/setup.starts`, (text) => (text.length > starts ? text : undefined))
         assert.strictEqual(readFileSync(`${root.path}/etc/greeting`, "utf8"), "good evening")
+      }),
+    )
+
+    it.effect("a parameter reaches the instance as it was written, whatever is in it", () =>
+      Effect.gen(function* () {
+        const { node } = yield* Tree
+        const { path } = yield* find(node, "tree")
+        const odd = `%(x)s %% \${x:y} \${buildout:directory} $$ ' " \\\\ <&>; # ünïcödé \u{1f41f}\n[buildout]\nparts =\n  two`
+        for (const greeting of [odd, JSON.stringify({ nested: [{ deep: odd }] }), "x".repeat(1_000_000)]) {
+          yield* grow(node, "tree", { greeting })
+          assert.strictEqual(readFileSync(`${path}/etc/greeting`, "utf8"), greeting)
+        }
       }),
     )
 

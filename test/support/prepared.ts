@@ -5,7 +5,10 @@ import { dirname } from "node:path"
 import { type Identity, isRoot } from "./ScratchMachine.ts"
 import type { TestNode, TestPartition } from "./TestNode.ts"
 
-/** A program's text by its place below `etc`, such as `service/web` or `promise/listens`. */
+/**
+ * A program's text by its place below `etc`, such as `service/web` or `promise/listens`; `before` is shell that the
+ * buildout runs first.
+ */
 export type Programs = Readonly<Record<string, string>>
 
 const kinds = ["run", "service", "promise"] as const
@@ -14,6 +17,7 @@ const kinds = ["run", "service", "promise"] as const
 const buildout = (wanted: string): string => `#!/bin/sh
 set -e
 wanted=$(readlink "${wanted}/\${PWD##*/}")
+if [ -e "$wanted/before" ]; then . "$wanted/before"; fi
 for kind in ${kinds.join(" ")}; do
   mkdir -p etc/$kind
   for program in etc/$kind/*; do [ -e "$wanted/$kind/\${program##*/}" ] || rm -f "$program"; done

@@ -37,7 +37,8 @@ class Render(Part):
     def install(self):
         with open(self.options["template"]) as template:
             text = template.read()
-        replaced = re.sub("@([a-z-]+)@", lambda found: self.options[found.group(1)], text)
+        # As Parameters wrote it.
+        replaced = re.sub("@([a-z-]+)@", lambda found: self.options[found.group(1)].replace("$$", "$"), text)
         write(self.options["output"], replaced, self.options.get("mode", "0640"))
         return [self.options["output"]]
 
@@ -112,7 +113,8 @@ class Parameters(Part):
         parameters = pairs(pairs(partition.find("dictionary")).get("_parameter_dict", ()))
         for key, value in parameters.items():
             if value.tag == "string" and key in options:
-                options[key] = unescaped(value)
+                # Doubled, because buildout would take `${…}` for its own; it leaves `$$` as it is.
+                options[key] = unescaped(value).replace("$", "$$")
 
     def install(self):
         return []
