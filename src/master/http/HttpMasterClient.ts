@@ -10,7 +10,7 @@ import type { ComputerId } from "../../domain/ids.ts"
 import { MasterClient, type PartitionCertificate } from "../MasterClient.ts"
 import type { MasterError } from "../MasterError.ts"
 import { decodeComputer } from "../wire/computer.ts"
-import { decodeMarshal, type SlapValue } from "../wire/marshal.ts"
+import { decodeAnswer, type SlapValue } from "../wire/marshal.ts"
 import { callOf, post, query, type SlapCall } from "./calls.ts"
 import { type CertificateFiles, Connections, type Pool } from "./Connections.ts"
 import { type Answer, exchange } from "./exchange.ts"
@@ -177,20 +177,12 @@ const partitionConnection = (
 
 const document = (place: CallPlace, answer: Answer): Effect.Effect<SlapValue, MasterError> =>
   Effect.fromResult(
-    Result.mapError(Result.flatMap(textOf(answer), decodeMarshal), (error) =>
-      invalidAnswer(place, answer.status, error.message),
-    ),
+    Result.mapError(decodeAnswer(answer.body), (error) => invalidAnswer(place, answer.status, error.message)),
   )
-
-const textOf = ({ body }: Answer): Result.Result<string, { readonly message: string }> =>
-  Result.try({
-    try: () => new TextDecoder("utf-8", { fatal: true }).decode(body),
-    catch: () => ({ message: "the document is not UTF-8" }),
-  })
 
 /** Problems are told without a piece of the document: it holds a key. */
 const certificateOf = (place: CallPlace, answer: Answer): Result.Result<PartitionCertificate, MasterError> => {
-  const decoded = Result.getOrElse(Result.flatMap(textOf(answer), decodeMarshal), () => null)
+  const decoded = Result.getOrElse(decodeAnswer(answer.body), () => null)
   const fields = decoded instanceof Map ? decoded : new Map<SlapValue, SlapValue>()
   const certificate: SlapValue | undefined = fields.get("certificate")
   const key: SlapValue | undefined = fields.get("key")

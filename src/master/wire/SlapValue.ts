@@ -44,9 +44,17 @@ export class SlapObject {
   readonly className: SlapClassName
   readonly args: ReadonlyArray<SlapValue>
   readonly attributes: ReadonlyMap<string, SlapValue>
-  constructor(className: SlapClassName, args: ReadonlyArray<SlapValue>, attributes: ReadonlyMap<string, SlapValue>) {
+  /** What is wrong with it, when only a part of it could be read. */
+  readonly fault: string | undefined
+  constructor(
+    className: SlapClassName,
+    args: ReadonlyArray<SlapValue>,
+    attributes: ReadonlyMap<string, SlapValue>,
+    fault?: string,
+  ) {
     this.className = className
     this.args = args
     this.attributes = attributes
+    this.fault = fault
   }
 }

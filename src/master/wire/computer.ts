@@ -116,11 +116,14 @@ const partitionStates: ReadonlyArray<PartitionRequestedState> = ["started", "sto
 
 const decodeSoftware = (value: SlapValue): Result.Result<DesiredSoftware, RejectedRecord> =>
   Result.gen(function* () {
+    if (value instanceof SlapObject && value.fault !== undefined) {
+      return yield* reject(subjectOf("software", urlOf(value)), value.fault)
+    }
     if (!isInstance(value, "SoftwareRelease")) {
       return yield* reject("software", `a record of the release list is ${describe(value)}, not a SoftwareRelease`)
     }
     const given = urlOf(value)
-    const subject = `software ${shown(given)}`
+    const subject = subjectOf("software", given)
     const url = yield* Result.mapError(decodeUrl(given), (error) => ({ subject, reason: error.message }))
     const state = attribute(value, "_requested_state") ?? "available"
     const requested = softwareStates.find((known) => known === state)
@@ -135,16 +138,25 @@ const decodeSoftware = (value: SlapValue): Result.Result<DesiredSoftware, Reject
 
 const urlOf = (release: SlapObject): SlapValue => attribute(release, "_software_release") ?? release.args[0] ?? null
 
+const idOf = (partition: SlapObject): SlapValue => attribute(partition, "_partition_id") ?? partition.args[1] ?? null
+
+/** The kind alone, where what names the record is missing. */
+const subjectOf = (kind: "software" | "partition", name: SlapValue): string =>
+  name === null ? kind : `${kind} ${shown(name)}`
+
 const shown = (name: SlapValue): string =>
   typeof name === "string" && /^[\x21-\x7e]{1,500}$/.test(name) ? name : describe(name)
 
 const decodePartition = (value: SlapValue, computer: ComputerId): Result.Result<DesiredPartition, RejectedRecord> =>
   Result.gen(function* () {
+    if (value instanceof SlapObject && value.fault !== undefined) {
+      return yield* reject(subjectOf("partition", idOf(value)), value.fault)
+    }
     if (!isInstance(value, "ComputerPartition")) {
       return yield* reject("partition", `a record of the partition list is ${describe(value)}, not a ComputerPartition`)
     }
-    const given = attribute(value, "_partition_id") ?? value.args[1] ?? null
-    const subject = `partition ${shown(given)}`
+    const given = idOf(value)
+    const subject = subjectOf("partition", given)
     const rejectThis = (reason: string) => ({ subject, reason })
     const id = yield* Result.mapError(decodePartitionId(given), (error) => rejectThis(error.message))
     const owner = attribute(value, "_computer_id") ?? value.args[0] ?? null

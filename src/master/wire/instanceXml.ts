@@ -4,7 +4,8 @@ import * as Result from "effect/Result"
 import { compareCodePoints, pythonStr } from "./pythonText.ts"
 import type { SlapValue } from "./SlapValue.ts"
 import type { WireError } from "./WireError.ts"
-import { fault, isBlank, quote, readXml, toAscii, type XmlHandler } from "./xml.ts"
+import { readXml } from "./scanner.ts"
+import { type Attributes, fault, isBlank, quote, toAscii, type XmlHandler } from "./xml.ts"
 
 /** One `<instance>`, its parameters sorted by name. */
 export const encodeInstanceXml = (parameters: ReadonlyMap<string, SlapValue>): string => {
@@ -40,7 +41,7 @@ class InstanceReader implements XmlHandler {
   #name = ""
   #text = ""
 
-  open(name: string, attributes: ReadonlyMap<string, string>): void {
+  open(name: string, attributes: Attributes): void {
     const expected = ["instance", "parameter"][this.#depth]
     if (name !== expected) {
       fault(`<${name.slice(0, 40)}> where ${expected === undefined ? "only text" : `<${expected}>`} is expected`)

@@ -5,6 +5,7 @@ import { slapClasses, slapModule, SlapObject, SlapSet, SlapTuple, type SlapValue
 import { toAscii } from "./xml.ts"
 
 export { type SlapClassName, SlapObject, SlapSet, SlapTuple, type SlapValue } from "./SlapValue.ts"
+export { decodeAnswer } from "./records.ts"
 export { decodeMarshal } from "./unmarshal.ts"
 
 /**

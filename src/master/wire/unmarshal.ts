@@ -11,8 +11,9 @@ import {
   SlapTuple,
   type SlapValue,
 } from "./SlapValue.ts"
+import { readXml } from "./scanner.ts"
 import type { WireError } from "./WireError.ts"
-import { fault, isBlank, quote, readXml, type XmlHandler } from "./xml.ts"
+import { type Attributes, fault, isBlank, maximumDepth, noAttributes, quote, type XmlHandler } from "./xml.ts"
 
 /** The value of a document, or where and why it is none. */
 export const decodeMarshal = (xml: string): Result.Result<SlapValue, WireError> => {
@@ -25,49 +26,58 @@ const containerElements = ["list", "set", "tuple", "dictionary", "object"] as co
 type TextElement = (typeof textElements)[number]
 type ContainerElement = (typeof containerElements)[number]
 
-const isTextElement = (name: string): name is TextElement => textElements.some((known) => known === name)
-const isContainerElement = (name: string): name is ContainerElement => containerElements.some((known) => known === name)
+const textNames: ReadonlySet<string> = new Set(textElements)
+const containerNames: ReadonlySet<string> = new Set(containerElements)
+const isTextElement = (name: string): name is TextElement => textNames.has(name)
+const isContainerElement = (name: string): name is ContainerElement => containerNames.has(name)
 
 /** An element whose end was not read yet. */
-interface Frame {
+export interface Frame {
   readonly name: string
-  readonly attributes: ReadonlyMap<string, string>
+  readonly attributes: Attributes
   readonly items: Array<SlapValue>
   text: string
   /** How many values and characters it holds with all references written out. */
   size: number
+  /** Once it was closed; for references to it. */
+  value: SlapValue | undefined
 }
 
 /** References let a short document stand for a huge one; whoever walks over the values walks over all of it. */
 const maximumSize = 100_000_000
 
-class MarshalReader implements XmlHandler {
-  readonly #open: Array<Frame> = []
-  /** By id; undefined while the value is still being read. */
-  readonly #known = new Map<string, { readonly value: SlapValue; readonly size: number } | undefined>()
+export class MarshalReader implements XmlHandler {
+  protected readonly frames: Array<Frame> = []
+  /** By id. */
+  readonly #known = new Map<string, Frame>()
   #root: SlapValue = null
 
   value(): SlapValue {
     return this.#root
   }
 
-  open(name: string, attributes: ReadonlyMap<string, string>): void {
-    const parent = this.#open.at(-1)
+  open(name: string, attributes: Attributes): void {
+    if (this.frames.length >= maximumDepth) {
+      fault(`elements are nested deeper than ${maximumDepth}`)
+    }
+    const parent = this.frames.at(-1)
     if (parent === undefined) {
       if (name !== "marshal") {
         fault(`the document is <${name.slice(0, 40)}>, not <marshal>`)
       }
-    } else if (parent.name !== "marshal" && !isContainerElement(parent.name)) {
-      fault(`<${name.slice(0, 40)}> inside <${parent.name}>`)
-    } else if (!isContainerElement(name) && !isTextElement(name) && name !== "reference") {
-      fault(`the unknown element <${name.slice(0, 40)}>`)
+    } else {
+      checkPlace(parent, name)
     }
-    this.#checkAttributes(name, attributes)
-    this.#open.push({ name, attributes, items: [], text: "", size: 1 })
+    const frame: Frame = { name, attributes, items: [], text: "", size: 1, value: undefined }
+    if (attributes !== noAttributes) {
+      checkAttributes(name, attributes)
+      this.#identify(frame)
+    }
+    this.frames.push(frame)
   }
 
   text(text: string): void {
-    const frame = this.#open.at(-1)
+    const frame = this.frames.at(-1)
     if (frame === undefined) {
       return
     }
@@ -79,9 +89,21 @@ class MarshalReader implements XmlHandler {
     }
   }
 
+  leaf(name: string, text: string): void {
+    const parent = this.frames.at(-1)
+    if (parent !== undefined && isTextElement(name) && this.frames.length < maximumDepth) {
+      checkPlace(parent, name)
+      give(parent, scalar(name, text), text.length + 1)
+      return
+    }
+    this.open(name, noAttributes)
+    this.text(text)
+    this.close()
+  }
+
   close(): void {
-    const frame = this.#open.pop()
-    const parent = this.#open.at(-1)
+    const frame = this.frames.pop()
+    const parent = this.frames.at(-1)
     if (frame === undefined) {
       return
     }
@@ -89,33 +111,23 @@ class MarshalReader implements XmlHandler {
       this.#root = only(frame.items)
       return
     }
-    const value = frame.name === "reference" ? this.#referred(frame) : build(frame)
-    const id = frame.attributes.get("id")
-    if (id !== undefined && frame.name !== "reference") {
-      this.#known.set(id, { value, size: frame.size })
-    }
-    parent.items.push(value)
-    parent.size += frame.size
-    if (parent.size > maximumSize) {
-      fault("the document is too large with its references written out")
-    }
+    this.finish(frame, parent)
   }
 
-  #checkAttributes(name: string, attributes: ReadonlyMap<string, string>): void {
-    const allowed = isContainerElement(name) || name === "reference" ? ["id"] : []
-    for (const given of attributes.keys()) {
-      if (!allowed.includes(given) && !(name === "object" && (given === "module" || given === "class"))) {
-        fault(`<${name}> has an unknown attribute ${quote(given)}`)
-      }
-    }
-    const id = attributes.get("id")
-    if (id === undefined || name === "reference") {
+  protected finish(frame: Frame, parent: Frame): void {
+    frame.value = frame.name === "reference" ? this.#referred(frame) : build(frame)
+    give(parent, frame.value, frame.size)
+  }
+
+  #identify(frame: Frame): void {
+    const id = frame.attributes.get("id")
+    if (id === undefined || frame.name === "reference") {
       return
     }
     if (this.#known.has(id)) {
       fault(`the id ${quote(id)} is used twice`)
     }
-    this.#known.set(id, undefined)
+    this.#known.set(id, frame)
   }
 
   #referred(frame: Frame): SlapValue {
@@ -123,13 +135,38 @@ class MarshalReader implements XmlHandler {
     if (frame.items.length > 0) {
       fault("<reference> is not empty")
     }
-    if (!this.#known.has(id)) {
-      fault(`a reference to ${quote(id)}, which nothing before it has as its id`)
-    }
-    const found = this.#known.get(id) ?? fault(`a reference to ${quote(id)} inside of that value itself`)
-    frame.size = found.size
-    return found.value
+    const { size, value } =
+      this.#known.get(id) ?? fault(`a reference to ${quote(id)}, which nothing before it has as its id`)
+    frame.size = size
+    return value ?? (value === null ? null : fault(`a reference to ${quote(id)} inside of that value itself`))
   }
+}
+
+const checkAttributes = (name: string, attributes: Attributes): void => {
+  const hasId = isContainerElement(name) || name === "reference"
+  for (const given of attributes.keys()) {
+    const isKnown = given === "id" ? hasId : name === "object" && (given === "module" || given === "class")
+    if (!isKnown) {
+      fault(`<${name}> has an unknown attribute ${quote(given)}`)
+    }
+  }
+}
+
+const checkPlace = (parent: Frame, name: string): void => {
+  if (parent.name !== "marshal" && !isContainerElement(parent.name)) {
+    fault(`<${name.slice(0, 40)}> inside <${parent.name}>`)
+  }
+  if (!isContainerElement(name) && !isTextElement(name) && name !== "reference") {
+    fault(`the unknown element <${name.slice(0, 40)}>`)
+  }
+}
+
+const give = (parent: Frame, value: SlapValue, size: number): void => {
+  if (parent.size + size > maximumSize) {
+    fault("the document is too large with its references written out")
+  }
+  parent.items.push(value)
+  parent.size += size
 }
 
 const only = (items: ReadonlyArray<SlapValue>): SlapValue => {
@@ -204,15 +241,22 @@ const dictionary = (items: ReadonlyArray<SlapValue>): ReadonlyMap<SlapValue, Sla
     if (typeof key === "object" && key !== null && !(key instanceof SlapTuple)) {
       fault("<dictionary> has a key that is a container")
     }
-    if (entries.has(key)) {
+    entries.set(key, value)
+    if (entries.size * 2 !== index + 2) {
       fault(`<dictionary> has its key ${quote(pythonStr(key))} twice`)
     }
-    entries.set(key, value)
   }
   return entries
 }
 
-const isClassName = (name: string): name is SlapClassName => Object.hasOwn(slapClasses, name)
+const named = (state: ReadonlyMap<SlapValue, SlapValue>, className: string): ReadonlyMap<string, SlapValue> => {
+  for (const key of state.keys()) {
+    if (typeof key !== "string") fault(`${className} has an attribute whose name is no text`)
+  }
+  return state as ReadonlyMap<string, SlapValue>
+}
+
+export const isClassName = (name: string): name is SlapClassName => Object.hasOwn(slapClasses, name)
 
 const object = (frame: Frame): SlapObject => {
   const className = frame.attributes.get("class") ?? ""
@@ -227,9 +271,5 @@ const object = (frame: Frame): SlapObject => {
   if (args.items.length !== slapClasses[className]) {
     fault(`${className} takes ${slapClasses[className]} constructor arguments, not ${args.items.length}`)
   }
-  const attributes = new Map<string, SlapValue>()
-  for (const [key, value] of state) {
-    attributes.set(typeof key === "string" ? key : fault(`${className} has an attribute whose name is no text`), value)
-  }
-  return new SlapObject(className, args.items, attributes)
+  return new SlapObject(className, args.items, named(state, className))
 }

@@ -1,7 +1,8 @@
 // The two documents of usage (slap-protocol.md, Usage documents): a partition's report and a computer's journal, read
 // strictly. A document that differs in anything from the grammar is no report; who wrote it is told what is wrong where.
 import * as Result from "effect/Result"
-import { fault, isBlank, quote, readXml, type XmlHandler } from "../../master/wire/xml.ts"
+import { readXml } from "../../master/wire/scanner.ts"
+import { type Attributes, fault, isBlank, quote, type XmlHandler } from "../../master/wire/xml.ts"
 import type { WireError } from "../../master/wire/WireError.ts"
 
 /** One movement: its elements in the order of the document, which is the grammar's. */
@@ -97,14 +98,14 @@ class Reader implements XmlHandler {
     this.#root = root
   }
 
-  readonly open = (name: string, attributes: ReadonlyMap<string, string>): void => {
+  readonly open = (name: string, attributes: Attributes): void => {
     const parent = this.#path.at(-1)
     const member = parent === undefined ? this.#rootNamed(name) : this.#advance(parent, name)
     const expected = member.isTyped ? ["type"] : []
     for (const attribute of attributes.keys()) {
       if (!expected.includes(attribute)) this.#fault(`<${name}> has no attribute ${quote(attribute)}`)
     }
-    if (attributes.size < expected.length) this.#fault(`<${name}> needs its attribute "type"`)
+    if (attributes.keys().length < expected.length) this.#fault(`<${name}> needs its attribute "type"`)
     if (name === "movement") this.movements.push([])
     this.#path.push({ member, text: "", at: 0, count: 0 })
   }

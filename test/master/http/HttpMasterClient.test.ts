@@ -206,11 +206,7 @@ describe("answers", () => {
     ["nothing", "", "the document is empty"],
     ["a value of another kind", "<marshal><none/></marshal>", "not a Computer"],
     ["another computer's", other, 'the document is about computer "COMP-9", not COMP-1'],
-    [
-      "another encoding",
-      Buffer.from("<marshal><string>\xe9</string></marshal>", "latin1"),
-      "the document is not UTF-8",
-    ],
+    ["another encoding", Buffer.from("<marshal><string>\xe9</string></marshal>", "latin1"), "bytes that are not UTF-8"],
   ]
 
   it.effect.each(cases)("%s", ([, body, message]) =>
