@@ -35,8 +35,8 @@ class RecordReader extends MarshalReader {
   /** What is still to be closed of the record that was given up. */
   #skipped = 0
   #broken = 0
-  /** How many elements are around the leaf that is being read. */
-  #leafDepth = 0
+  /** How many elements are around the leaf that is being given. */
+  #leafDepth: number | undefined
   /** The element that is being closed: a fault then is its own. */
   #closing: Frame | undefined
 
@@ -58,6 +58,7 @@ class RecordReader extends MarshalReader {
     if (this.#skipped === 0) {
       this.#leafDepth = this.frames.length
       super.leaf(name, text)
+      this.#leafDepth = undefined
     }
   }
 
@@ -85,11 +86,13 @@ class RecordReader extends MarshalReader {
     if (!isRecord || ++this.#broken > maximumBroken) {
       return false
     }
-    const around = phase === "leaf" ? this.#leafDepth : this.frames.length
+    // Nobody closes a leaf, however much of it was opened.
+    const around = this.#leafDepth ?? this.frames.length
     // What could not be opened is closed all the same.
     this.#skipped = around - recordDepth + (phase === "open" ? 1 : 0)
     const parts = [...this.frames.splice(recordDepth), ...(this.#closing === undefined ? [] : [this.#closing])]
     this.#closing = undefined
+    this.#leafDepth = undefined
     list.items.push(brokenRecord(parts, describe()))
     return true
   }

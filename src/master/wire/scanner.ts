@@ -84,7 +84,7 @@ class Scanner {
     }
     const unclosed = this.#open.at(-1)
     if (unclosed !== undefined) {
-      fault(`the document ends inside <${unclosed}>`)
+      fault(`the document ends inside <${unclosed.slice(0, 40)}>`)
     }
     if (!this.#rootSeen) {
       fault("the document is empty")
@@ -181,7 +181,9 @@ class Scanner {
       const name = this.#match(closeTag)?.[1] ?? fault("a malformed end tag")
       if (expected !== name) {
         this.#at = start
-        fault(`</${name.slice(0, 40)}> where ${expected === undefined ? "nothing is open" : `</${expected}> is due`}`)
+        fault(
+          `</${name.slice(0, 40)}> where ${expected === undefined ? "nothing is open" : `</${expected.slice(0, 40)}> is due`}`,
+        )
       }
     }
     const behind = this.#at
