@@ -1,6 +1,7 @@
 // `npm run bench -- [NAME] [options]`: one of the benches, each a program of its own with options of its own.
 const benches: Readonly<Record<string, () => Promise<unknown>>> = {
   convergence: () => import("./convergence.ts"),
+  decode: () => import("./decode.ts"),
   polling: () => import("./polling.ts"),
   supervision: () => import("./supervision.ts"),
   unpack: () => import("./unpack.ts"),

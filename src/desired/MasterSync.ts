@@ -115,7 +115,10 @@ export class MasterSync extends Context.Service<
           if (answer._tag === "Success") yield* succeed(answer.success, nudge)
           else yield* fail(answer.failure)
           for (const asker of asking) Deferred.doneUnsafe(asker, Effect.fromResult(answer))
-          yield* awakened(nextDelay(config.syncInterval, failures, yield* Random.next))
+          const usual = nextDelay(config.syncInterval, failures, yield* Random.next)
+          // A master that asks for more time gets it, unless somebody here wants to know now.
+          const asked = answer._tag === "Failure" ? (answer.failure.retryAfter ?? 0) : 0
+          yield* awakened(Math.max(usual, asked))
         }
       })
       yield* Effect.forkScoped(Effect.annotateLogs(loop, { actor: "master" }))

@@ -30,6 +30,8 @@ export class MasterError extends Schema.TaggedError<MasterError>()("MasterError"
   message: Schema.String,
   /** The call never left this machine, or nobody was there to get it. */
   isUnsent: Schema.optionalKey(Schema.Boolean),
+  /** Milliseconds in which there is no use in another call. */
+  retryAfter: Schema.optionalKey(Schema.Number),
 }) {
   /** Whether the master may have done what was asked although it did not say so. */
   get mayHaveArrived(): boolean {

@@ -104,6 +104,9 @@ export class Connections {
 const same = (left: Credentials, right: Credentials): boolean =>
   left.key === right.key && left.cert === right.cert && left.ca === right.ca
 
+/** Milliseconds: until the next question by default, less than servers wait that do not say for how long they do. */
+const idleTime = 70_000
+
 /** Reports come in bursts, one for each partition: more calls at once would only queue up in the master. */
 const maximumConnections = 16
 
@@ -114,7 +117,12 @@ const connect = (master: URL, { ca, cert, key }: Credentials, isVerified: boolea
       ? createSecureContext({ ca: ca === undefined ? systemCertificates() : [ca], ...pairOf(key, cert) })
       : undefined
   const tls = { rejectUnauthorized: isVerified, ...(secureContext && { secureContext }) }
-  const options = { maxResponseSize: maximumAnswer, allowH2: false, connections: maximumConnections }
+  const options = {
+    maxResponseSize: maximumAnswer,
+    allowH2: false,
+    connections: maximumConnections,
+    keepAliveTimeout: idleTime,
+  }
   // A proxy could not reach this machine's own master.
   return isLoopback(master.hostname)
     ? new Agent({ ...options, connect: tls })

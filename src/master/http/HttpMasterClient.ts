@@ -1,8 +1,10 @@
-// The master over HTTP (slap-protocol.md). It never repeats a call: callers know whether and when that makes sense.
+// The master over HTTP (slap-protocol.md). It never repeats a call that may have arrived: callers know whether and when
+// that makes sense. While the master is not there, it does not even try.
 import { unescape } from "node:querystring"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Random from "effect/Random"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import type { DesiredState } from "../../domain/DesiredState.ts"
@@ -11,10 +13,19 @@ import { MasterClient, type PartitionCertificate } from "../MasterClient.ts"
 import type { MasterError } from "../MasterError.ts"
 import { decodeComputer } from "../wire/computer.ts"
 import { decodeAnswer, type SlapValue } from "../wire/marshal.ts"
+import { admit, after, closed, type Outcome } from "./breaker.ts"
 import { callOf, post, query, type SlapCall } from "./calls.ts"
 import { type CertificateFiles, Connections, type Pool } from "./Connections.ts"
-import { type Answer, exchange } from "./exchange.ts"
-import { type CallPlace, invalidAnswer, statusError, timedOut, transportError } from "./failures.ts"
+import { type Answer, exchangeOnKept } from "./exchange.ts"
+import {
+  type CallPlace,
+  heldBack,
+  invalidAnswer,
+  retryAfterOf,
+  statusError,
+  timedOut,
+  transportError,
+} from "./failures.ts"
 
 export interface HttpMasterOptions {
   readonly masterUrl: string
@@ -43,7 +54,8 @@ const make = Effect.fnUntraced(function* (options: HttpMasterOptions) {
   const computerDocument = Effect.fnUntraced(function* (method: string) {
     const call = query(method, { computer_id: computerId })
     const known = lastState?.method === method ? lastState : undefined
-    const { answer, place } = yield* send(call, known && { "if-none-match": known.etag })
+    // Its caller has a pace of its own, and is the one who finds out that the master is back.
+    const { answer, place } = yield* send(call, known && { "if-none-match": known.etag }, { isAlwaysSent: true })
     if (answer.status === 304 && known !== undefined) {
       return known.state
     }
@@ -83,7 +95,11 @@ interface Sent {
   readonly place: CallPlace
 }
 
-type Send = (call: SlapCall, headers?: Readonly<Record<string, string>>) => Effect.Effect<Sent, MasterError>
+type Send = (
+  call: SlapCall,
+  headers?: Readonly<Record<string, string>>,
+  options?: { readonly isAlwaysSent: boolean },
+) => Effect.Effect<Sent, MasterError>
 
 /** Sends calls over connections that end with the scope. Succeeds with a 2xx, a harmless 404, or the 304 asked for. */
 const makeSend = Effect.fnUntraced(function* (options: HttpMasterOptions) {
@@ -107,7 +123,7 @@ const makeSend = Effect.fnUntraced(function* (options: HttpMasterOptions) {
     const own = await partitionConnection(connections, options.certificates, call)
     const pool = own ?? (await connections.computer())
     try {
-      return await exchange(pool.dispatcher, request, signal)
+      return await exchangeOnKept(pool.dispatcher, request, signal)
     } catch (cause) {
       throw new ExchangeFailure(cause, pool)
     } finally {
@@ -115,9 +131,10 @@ const makeSend = Effect.fnUntraced(function* (options: HttpMasterOptions) {
     }
   }
 
-  const send: Send = (call, headers = {}) => {
+  const guard = makeGuard()
+  const send: Send = (call, headers = {}, { isAlwaysSent } = { isAlwaysSent: false }) => {
     const place = { method: call.method, master: base }
-    return Effect.tryPromise({
+    const sent = Effect.tryPromise({
       try: (signal) => attempt(call, headers, signal),
       catch: (thrown) => (thrown instanceof ExchangeFailure ? thrown : new ExchangeFailure(thrown, undefined)),
     }).pipe(
@@ -133,12 +150,41 @@ const makeSend = Effect.fnUntraced(function* (options: HttpMasterOptions) {
       Effect.flatMap((answer) =>
         isFine(call, headers, answer.status)
           ? Effect.succeed({ answer, place })
-          : Effect.fail(statusError(place, answer.status, answer.body)),
+          : Effect.flatMap(Clock.currentTimeMillis, (now) =>
+              Effect.fail(statusError(place, answer.status, answer.body, retryAfterOf(answer.retryAfter, now))),
+            ),
       ),
     )
+    return guard(place, sent, isAlwaysSent)
   }
   return send
 })
+
+/** Leaves a master alone that is not there (breaker.ts). */
+const makeGuard = () => {
+  let breaker = closed
+  const learn = (outcome: Outcome) =>
+    Effect.gen(function* () {
+      breaker = after(breaker, outcome, yield* Clock.currentTimeMillis, 0.75 + (yield* Random.next) / 2)
+    })
+  return <A>(place: CallPlace, call: Effect.Effect<A, MasterError>, isAlwaysSent: boolean) =>
+    Effect.gen(function* () {
+      const now = yield* Clock.currentTimeMillis
+      const { isAdmitted, next } = admit(breaker, now)
+      if (!isAdmitted && !isAlwaysSent) {
+        return yield* heldBack(place, breaker.failures, breaker.heldUntil - now)
+      }
+      breaker = next
+      return yield* call.pipe(
+        Effect.tap(learn("Answered")),
+        Effect.tapError((error) => learn(outcomeOf(error))),
+      )
+    })
+}
+
+/** One bad call makes a master answer 500, and none of the others. */
+const outcomeOf = ({ reason, retryAfter, status }: MasterError): Outcome =>
+  reason === "Unreachable" || (reason === "Unavailable" && status !== 500) ? { retryAfter } : "Answered"
 
 /** A call that got no whole answer; `pool` is there once it was known. */
 class ExchangeFailure extends Error {

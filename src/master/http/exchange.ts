@@ -1,6 +1,9 @@
 // One request and its whole answer, redirects of a GET included. A redirect from https to http is not followed: nobody
 // would vouch for the answer.
-import type { Dispatcher } from "undici"
+import { promisify } from "node:util"
+import { gunzip } from "node:zlib"
+import { type Dispatcher, errors } from "undici"
+import { EncodingError, maximumAnswer } from "./failures.ts"
 
 export interface HttpRequest {
   readonly url: URL
@@ -13,6 +16,8 @@ export interface Answer {
   readonly status: number
   readonly body: Uint8Array
   readonly etag: string | undefined
+  /** The header `Retry-After`. */
+  readonly retryAfter: string | undefined
 }
 
 const maximumRedirects = 5
@@ -35,16 +40,57 @@ export const exchange = async (dispatcher: Dispatcher, first: HttpRequest, signa
     const next =
       redirects < maximumRedirects ? redirectTarget(first.verb, url, statusCode, headers.location) : undefined
     if (next === undefined) {
-      return { status: statusCode, body: await body.bytes(), etag: single(headers.etag) }
+      return {
+        status: statusCode,
+        body: await plain(await body.bytes(), single(headers["content-encoding"])),
+        etag: single(headers.etag),
+        retryAfter: single(headers["retry-after"]),
+      }
     }
     await body.dump()
     url = next
   }
 }
 
+/**
+ * The same over connections that are kept: one that the other end gave up in the moment when a question went out is
+ * no failure, and a question can be repeated.
+ */
+export const exchangeOnKept = async (
+  dispatcher: Dispatcher,
+  request: HttpRequest,
+  signal: AbortSignal,
+): Promise<Answer> => {
+  try {
+    return await exchange(dispatcher, request, signal)
+  } catch (error) {
+    const wasUsed = error instanceof errors.SocketError && (error.socket?.bytesRead ?? 0) > 0
+    if (request.verb !== "GET" || !wasUsed) throw error
+    return await exchange(dispatcher, request, signal)
+  }
+}
+
+const unzip = promisify(gunzip)
+
+/** A few bytes can stand for gigabytes: the limit is for what they stand for, too. */
+const plain = async (body: Uint8Array, encoding: string | undefined): Promise<Uint8Array> => {
+  switch (encoding?.toLowerCase()) {
+    case undefined:
+    case "identity":
+      return body
+    case "gzip":
+    case "x-gzip":
+      // A HEAD's or a 304's answer has the header and no body.
+      return body.length === 0 ? body : await unzip(body, { maxOutputLength: maximumAnswer })
+    default:
+      throw new EncodingError(`it is encoded as ${encoding}, which was not asked for`)
+  }
+}
+
 /** Credentials in the master's URL are for that master only. */
 const headersFor = (first: HttpRequest, url: URL): Record<string, string> => {
-  const { authorization, ...others } = first.headers
+  const { authorization, ...given } = first.headers
+  const others = { ...given, "accept-encoding": "gzip" }
   return authorization !== undefined && url.origin === first.url.origin ? { ...others, authorization } : others
 }
 

@@ -1,6 +1,7 @@
 // Turns what went wrong with a call into a MasterError: the reason decides what the agent does, the message is what an
 // operator reads. Messages never show keys, certificates or credentials.
 import { MasterError, type MasterErrorReason } from "../MasterError.ts"
+import { longestRetryAfter } from "./breaker.ts"
 import { afterClose, explainHandshake, isRefusedMaster } from "./handshake.ts"
 
 /** Which call failed, and where. */
@@ -36,11 +37,37 @@ const advice: Readonly<Record<MasterErrorReason, string>> = {
   InvalidAnswer: "the answer is not what a SLAP master gives; check master_url",
 }
 
-export const statusError = (place: CallPlace, status: number, body: Uint8Array): MasterError => {
+/** `retryAfter`: milliseconds for which the master wants to be left alone. */
+export const statusError = (
+  place: CallPlace,
+  status: number,
+  body: Uint8Array,
+  retryAfter: number | undefined,
+): MasterError => {
   const reason = reasonOf(status)
   const text = place.method === "getComputerPartitionCertificate" ? "" : excerpt(body)
   const quoted = text === "" ? "" : ` (${text})`
-  return failure(place, reason, `status ${status}${quoted}: ${redirected(status) ?? advice[reason]}`, { status })
+  return failure(place, reason, `status ${status}${quoted}: ${redirected(status) ?? advice[reason]}`, {
+    status,
+    retryAfter,
+  })
+}
+
+/** For a call that is not made, because calls before it had no answer. */
+export const heldBack = (place: CallPlace, failures: number, milliseconds: number): MasterError => {
+  const seconds = Math.ceil(milliseconds / 1000)
+  const text = `not called, because the master was not there ${failures} times in a row; it is called again in ${seconds} s`
+  return failure(place, "Unavailable", text, { isUnsent: true, retryAfter: milliseconds })
+}
+
+/** Milliseconds of a header `Retry-After`: seconds, or a date. */
+export const retryAfterOf = (header: string | undefined, now: number): number | undefined => {
+  if (header === undefined) {
+    return undefined
+  }
+  const date = header.endsWith("GMT") ? Date.parse(header) : Number.NaN
+  const milliseconds = /^\d{1,9}$/.test(header) ? Number(header) * 1000 : date - now
+  return Number.isNaN(milliseconds) ? undefined : Math.min(Math.max(milliseconds, 0), longestRetryAfter)
 }
 
 const redirected = (status: number): string | undefined =>
@@ -64,14 +91,32 @@ export const transportError = (place: CallPlace, thrown: unknown, invalid?: stri
   return failure(place, reason, explanation, { isUnsent: isUnsent(root) })
 }
 
+interface Facts {
+  readonly status?: number
+  readonly isUnsent?: boolean
+  readonly retryAfter?: number | undefined
+}
+
 const failure = (
   { master, method }: CallPlace,
   reason: MasterErrorReason,
   text: string,
-  { isUnsent, status }: Partial<Pick<MasterError, "status" | "isUnsent">> = {},
+  { isUnsent, retryAfter, status }: Facts = {},
 ): MasterError => {
   const message = `${method} at ${master.host}: ${text}`
-  return new MasterError({ method, reason, status, message, ...(isUnsent === true ? { isUnsent } : {}) })
+  return new MasterError({
+    method,
+    reason,
+    status,
+    message,
+    ...(isUnsent === true ? { isUnsent } : {}),
+    ...(retryAfter === undefined ? {} : { retryAfter }),
+  })
+}
+
+/** An answer that is compressed in a way that nobody asked for. */
+export class EncodingError extends Error {
+  readonly code = "SLAPGRID_ENCODING"
 }
 
 /** A certificate, key or CA file that cannot be read. */
@@ -122,7 +167,10 @@ const explain = (
       `the certificate files cannot be used: ${printable(message)}; check cert_file, key_file and master_ca_file`,
     ]
   }
-  if (code === "UND_ERR_RES_EXCEEDED_MAX_SIZE") {
+  if (code === "SLAPGRID_ENCODING" || code === "Z_DATA_ERROR" || code === "Z_BUF_ERROR") {
+    return ["InvalidAnswer", `the answer cannot be decompressed (${printable(message)}): ${advice.InvalidAnswer}`]
+  }
+  if (code === "UND_ERR_RES_EXCEEDED_MAX_SIZE" || code === "ERR_BUFFER_TOO_LARGE") {
     return ["InvalidAnswer", `the answer is larger than ${maximumAnswer / 1024 / 1024} MB: ${advice.InvalidAnswer}`]
   }
   const handshake = explainHandshake(code, printable(message), invalid)

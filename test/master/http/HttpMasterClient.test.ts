@@ -1,3 +1,4 @@
+import { gzipSync } from "node:zlib"
 import { describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -7,6 +8,7 @@ import * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import { expect, vi } from "vitest"
 import type { Report } from "../../../src/domain/Report.ts"
+import type { MasterClient } from "../../../src/master/MasterClient.ts"
 import type { MasterErrorReason } from "../../../src/master/MasterError.ts"
 import { fakeMaster } from "./server.ts"
 import { bang, clientOf, computerXml, release, slappart0, started } from "./support.ts"
@@ -386,6 +388,125 @@ describe("time and connections", () => {
       expect(ends.length).toBeLessThanOrEqual(2)
       yield* Scope.close(scope, Exit.void)
       yield* Effect.promise(() => Promise.all(ends))
+    }),
+  )
+})
+
+describe("a master that is not there", () => {
+  const report = Effect.fnUntraced(function* (client: MasterClient["Service"]) {
+    return yield* Effect.flip(client.report(started))
+  })
+
+  it.effect("is called by few, asked for the desired state by all the same, and followed when it is back", () =>
+    Effect.gen(function* () {
+      let status = 503
+      const master = yield* fakeMaster(() => ({ status, body: computerXml }))
+      const client = yield* clientOf(master.url)
+      for (let call = 0; call < 5; call++) {
+        expect((yield* report(client)).status).toBe(503)
+      }
+      const held = yield* report(client)
+      expect(held).toMatchObject({ reason: "Unavailable", status: undefined, isRetryable: true, mayHaveArrived: false })
+      expect(held.message).toContain("not called, because the master was not there 5 times in a row")
+      expect(master.received.length).toBe(5)
+      expect((yield* Effect.flip(client.desiredState)).status).toBe(503)
+      status = 200
+      yield* client.desiredState
+      yield* client.report(started)
+      expect(master.received.length).toBe(8)
+    }),
+  )
+
+  it.effect("is called again when its time has come", () =>
+    Effect.gen(function* () {
+      let status = 503
+      const master = yield* fakeMaster(() => ({ status }))
+      const client = yield* clientOf(master.url)
+      for (let call = 0; call < 6; call++) yield* report(client)
+      status = 200
+      yield* TestClock.adjust("1300 millis")
+      yield* client.report(started)
+      yield* client.report(started)
+      expect(master.received.length).toBe(7)
+    }),
+  )
+
+  it.effect("is something else than one that refuses some calls", () =>
+    Effect.gen(function* () {
+      const statuses = [500, 404, 409, 500, 401, 500, 500, 500, 500, 500]
+      const master = yield* fakeMaster(() => ({ status: statuses[master.received.length - 1] ?? 200 }))
+      const client = yield* clientOf(master.url)
+      for (const status of statuses) expect((yield* report(client)).status).toBe(status)
+      yield* client.report(started)
+    }),
+  )
+
+  const waits: ReadonlyArray<readonly [status: number, header: string, milliseconds: number | undefined]> = [
+    [429, "120", 120_000],
+    [503, "0", 0],
+    [503, "Thu, 01 Jan 1970 00:02:00 GMT", 120_000],
+    [503, "Thu, 01 Jan 1970 00:00:00 GMT", 0],
+    [429, "99999999", 3_600_000],
+    [429, "soon", undefined],
+    [429, "-5", undefined],
+  ]
+
+  it.effect.each(waits)("%s with Retry-After %s", ([status, header, milliseconds]) =>
+    Effect.gen(function* () {
+      const master = yield* fakeMaster(() => ({ status, headers: { "retry-after": header } }))
+      const client = yield* clientOf(master.url)
+      expect((yield* report(client)).retryAfter).toBe(milliseconds)
+      const second = yield* report(client)
+      expect(second.retryAfter).toBe(milliseconds)
+      expect(master.received.length).toBe(milliseconds === undefined || milliseconds === 0 ? 2 : 1)
+    }),
+  )
+})
+
+describe("compressed answers", () => {
+  it.effect("are asked for and read", () =>
+    Effect.gen(function* () {
+      const master = yield* fakeMaster(() => ({
+        body: gzipSync(computerXml),
+        headers: { "content-encoding": "gzip" },
+      }))
+      const client = yield* clientOf(master.url)
+      expect((yield* client.desiredState).computer).toBe("COMP-1")
+      expect(master.received[0]?.headers["accept-encoding"]).toBe("gzip")
+    }),
+  )
+
+  const broken: ReadonlyArray<readonly [what: string, body: () => Uint8Array, encoding: string, message: string]> = [
+    [
+      "a bomb",
+      () => gzipSync(Buffer.alloc(65 * 1024 * 1024, 32), { level: 1 }),
+      "gzip",
+      "the answer is larger than 64 MB",
+    ],
+    ["half an answer", () => gzipSync(computerXml).subarray(0, 100), "gzip", "the answer cannot be decompressed"],
+    ["garbage", () => Buffer.from("garbage"), "gzip", "the answer cannot be decompressed"],
+    ["another encoding", () => Buffer.from("x"), "br", "it is encoded as br, which was not asked for"],
+  ]
+
+  it.effect.each(broken)("%s", ([, body, encoding, message]) =>
+    Effect.gen(function* () {
+      const master = yield* fakeMaster(() => ({ body: body(), headers: { "content-encoding": encoding } }))
+      const client = yield* clientOf(master.url)
+      const error = yield* Effect.flip(client.desiredState)
+      expect(error.reason).toBe("InvalidAnswer")
+      expect(error.message).toContain(message)
+    }),
+  )
+})
+
+describe("addresses", () => {
+  it.effect("can be IPv6 literals", () =>
+    Effect.gen(function* () {
+      const master = yield* fakeMaster(() => ({ body: computerXml }), undefined, "::1")
+      expect(master.url).toContain("//[::1]:")
+      const client = yield* clientOf(master.url)
+      yield* client.desiredState
+      expect(master.received[0]?.headers.host).toBe(master.host)
     }),
   )
 })

@@ -31,7 +31,7 @@ export interface FakeMaster {
   readonly server: http.Server
 }
 
-export const fakeMaster = (script: Script, tls?: https.ServerOptions) =>
+export const fakeMaster = (script: Script, tls?: https.ServerOptions, address = "127.0.0.1") =>
   Effect.acquireRelease(
     Effect.promise(async (): Promise<FakeMaster> => {
       const received: Array<Received> = []
@@ -46,9 +46,10 @@ export const fakeMaster = (script: Script, tls?: https.ServerOptions) =>
         })
       })
       await new Promise<void>((resolve) => {
-        server.listen(0, "127.0.0.1", resolve)
+        server.listen(0, address, resolve)
       })
-      const host = `127.0.0.1:${(server.address() as AddressInfo).port}`
+      const name = address.includes(":") ? `[${address}]` : address
+      const host = `${name}:${(server.address() as AddressInfo).port}`
       return { url: `${tls === undefined ? "http" : "https"}://${host}/`, host, received, server }
     }),
     ({ server }) =>

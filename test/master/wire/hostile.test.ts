@@ -3,6 +3,7 @@ import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
 import * as fc from "fast-check"
 import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
 import { describe, expect, it } from "vitest"
 import { PartitionId } from "../../../src/domain/ids.ts"
 import { decodeComputer } from "../../../src/master/wire/computer.ts"
@@ -10,7 +11,6 @@ import { decodeAnswer } from "../../../src/master/wire/marshal.ts"
 import { fuzz } from "../../support/fuzz.ts"
 import { computerId } from "../http/support.ts"
 import { computerAsErp5, exchanges } from "./vectors.ts"
-import * as Schema from "effect/Schema"
 
 const answers = exchanges
   .filter(({ path, response }) => path === "/getFullComputerInformation" && response.length < 12_000)
@@ -22,30 +22,82 @@ const documents = [...answers.slice(-2), computerAsErp5.replaceAll("COMP-2", "CO
 /** Pieces that mean something to a reader of XML or of SLAP. */
 const tokens = [
   ..."<>&;\"'/=!?-[] \n\r\t\0\x01\x7f".split(""),
-  ...["<!DOCTYPE a [", '<!ENTITY a "b">', "&a;", "]>", "<!--", "-->", "<![CDATA[", "]]>", "<?xml", "?>", "\uFEFF"],
-  ...["&#0;", "&#xD800;", "&#65533;", "&#99999999;", "&amp;", "&lt;", "&amp;lt;", "\u{1F600}", "\uFFFD", "é"],
-  ...["<marshal>", "</marshal>", "<list>", "</list>", "<tuple/>", "<none/>", '<list id="i3"/>', '<reference id="i2"/>'],
-  ...[
-    '<reference id="i9999"/>',
-    "<string>",
-    "</string>",
-    "<int>",
-    "</int>",
-    "<int>9</int>",
-    "<dictionary>",
-    "</object>",
-  ],
-  ...['<object id="x" module="os" class="system">', ' class="Computer"', ' id="i2"', "<set/>", "<bool>2</bool>", "nan"],
-  ...["<float>1e999</float>", "_partition_id", "_requested_state", "destroyed", "../..", "\\", "<a>".repeat(300)],
+  "<!DOCTYPE a [",
+  '<!ENTITY a "b">',
+  "&a;",
+  "]>",
+  "<!--",
+  "-->",
+  "<![CDATA[",
+  "]]>",
+  "<?xml",
+  "?>",
+  "\uFEFF",
+  "&#0;",
+  "&#xD800;",
+  "&#65533;",
+  "&#99999999;",
+  "&amp;",
+  "&lt;",
+  "&amp;lt;",
+  "\u{1F600}",
+  "\uFFFD",
+  "é",
+  "<marshal>",
+  "</marshal>",
+  "<list>",
+  "</list>",
+  "<tuple/>",
+  "<none/>",
+  '<list id="i3"/>',
+  '<reference id="i2"/>',
+
+  '<reference id="i9999"/>',
+  "<string>",
+  "</string>",
+  "<int>",
+  "</int>",
+  "<int>9</int>",
+  "<dictionary>",
+  "</object>",
+  '<object id="x" module="os" class="system">',
+  ' class="Computer"',
+  ' id="i2"',
+  "<set/>",
+  "<bool>2</bool>",
+  "nan",
+  "<float>1e999</float>",
+  "_partition_id",
+  "_requested_state",
+  "destroyed",
+  "../..",
+  "\\",
+  "<a>".repeat(300),
 ].map((token) => new TextEncoder().encode(token))
 
 /** What can stand where a value stands. */
 const values = [
-  ...["<none/>", "<string/>", "<int>7</int>", "<int>x</int>", "<string>&#0;</string>", "<string>\xff</string>"],
-  ...['<reference id="i3"/>', '<reference id="none"/>', "<pickle>x</pickle>", "<list><int>1</int></list>", "<tuple/>"],
-  ...["<string>slappart0</string>", "<string>../etc</string>", "<string>stopped</string>", "<string>COMP-9</string>"],
-  ...['<object module="os" class="system"><tuple/><dictionary/></object>', '<list id="i2"/>', "<float>nan</float>"],
-  ...["<list>".repeat(300) + "</list>".repeat(300), `<string>${"a".repeat(10_000)}</string>`, "<bool>1</bool>"],
+  "<none/>",
+  "<string/>",
+  "<int>7</int>",
+  "<int>x</int>",
+  "<string>&#0;</string>",
+  "<string>\xff</string>",
+  '<reference id="i3"/>',
+  '<reference id="none"/>',
+  "<pickle>x</pickle>",
+  "<list><int>1</int></list>",
+  "<tuple/>",
+  "<string>slappart0</string>",
+  "<string>../etc</string>",
+  "<string>stopped</string>",
+  "<string>COMP-9</string>",
+  '<object module="os" class="system"><tuple/><dictionary/></object>',
+  '<list id="i2"/>',
+  "<float>nan</float>",
+  "<list>".repeat(300) + "</list>".repeat(300),
+  `<string>${"a".repeat(10_000)}</string>`,
+  "<bool>1</bool>",
 ]
 
 type Cut = readonly [at: number, length: number]
@@ -146,6 +198,6 @@ describe("damaged documents", () => {
     // Milliseconds of the processor.
     expect(slowest).toBeLessThan(1000)
     // All three kinds came, or the damage is not worth its name.
-    expect(Math.min(...Object.values(seen)), JSON.stringify(seen)).toBeGreaterThan(500)
+    expect(Math.min(...Object.values(seen))).toBeGreaterThan(500)
   })
 })
