@@ -31,7 +31,7 @@ export class MasterError extends Schema.TaggedError<MasterError>()("MasterError"
   /** The call never left this machine, or nobody was there to get it. */
   isUnsent: Schema.optionalKey(Schema.Boolean),
   /** Milliseconds in which there is no use in another call. */
-  retryAfter: Schema.optionalKey(Schema.Number),
+  retryAfter: Schema.optionalKey(Schema.Finite),
 }) {
   /** Whether the master may have done what was asked although it did not say so. */
   get mayHaveArrived(): boolean {

@@ -113,6 +113,25 @@ describe("a master that does not answer", () => {
     }),
   )
 
+  it.effect("gets the time that it asks for, unless somebody wants to know now", () =>
+    Effect.gen(function* () {
+      const { answer, questions, sync } = yield* following
+      const { message, method } = unreachable
+      const busy = new MasterError({ method, message, reason: "Unavailable", status: 429, retryAfter: 300_000 })
+      yield* answer(Effect.fail(busy))
+      yield* TestClock.adjust(299_999)
+      yield* settle
+      expect(questions.inputs).toHaveLength(1)
+      yield* TestClock.adjust(1)
+      yield* settle
+      expect(questions.inputs).toHaveLength(2)
+      yield* answer(Effect.fail(busy))
+      yield* sync.syncNow
+      yield* settle
+      expect(questions.inputs).toHaveLength(3)
+    }),
+  )
+
   it.effect("a defect of the client is a failure like another", () =>
     Effect.gen(function* () {
       const { answer, told } = yield* following
