@@ -2,7 +2,7 @@
 // would vouch for the answer.
 import { promisify } from "node:util"
 import { gunzip } from "node:zlib"
-import { type Dispatcher, errors } from "undici"
+import type { Dispatcher, errors } from "undici"
 import { EncodingError, maximumAnswer } from "./failures.ts"
 
 export interface HttpRequest {
@@ -64,11 +64,17 @@ export const exchangeOnKept = async (
   try {
     return await exchange(dispatcher, request, signal)
   } catch (error) {
-    const wasUsed = error instanceof errors.SocketError && (error.socket?.bytesRead ?? 0) > 0
-    if (request.verb !== "GET" || !wasUsed) throw error
+    if (request.verb !== "GET" || !isOfUsedSocket(error)) throw error
     return await exchange(dispatcher, request, signal)
   }
 }
+
+/** Whether an earlier answer came over the connection that failed. */
+const isOfUsedSocket = (error: unknown): boolean =>
+  error instanceof Error &&
+  "code" in error &&
+  error.code === "UND_ERR_SOCKET" &&
+  ((error as errors.SocketError).socket?.bytesRead ?? 0) > 0
 
 const unzip = promisify(gunzip)
 
