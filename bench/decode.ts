@@ -105,6 +105,13 @@ interface Measured {
   readonly characters: number
 }
 
+/** What Python counts. */
+const codePoints = (text: string): number => {
+  let count = 0
+  for (const _ of text) count++
+  return count
+}
+
 /** As the other program counts them. */
 const tally = (root: SlapValue): Pick<Measured, "values" | "characters"> => {
   let values = 0
@@ -112,7 +119,7 @@ const tally = (root: SlapValue): Pick<Measured, "values" | "characters"> => {
   const waiting: Array<SlapValue> = [root]
   for (let value = waiting.pop(); value !== undefined; value = waiting.pop()) {
     values++
-    if (typeof value === "string") characters += [...value].length
+    if (typeof value === "string") characters += codePoints(value)
     else if (value instanceof SlapObject) waiting.push(...value.args, ...[...value.attributes].flat())
     else if (value instanceof SlapTuple) waiting.push(...value.items)
     else if (value instanceof Map) waiting.push(...[...value].flat())
