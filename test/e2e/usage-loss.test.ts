@@ -17,16 +17,18 @@ import { seedFor, soaks } from "../support/fuzz.ts"
 import { layOut, prepareRelease } from "../support/prepared.ts"
 import type { Program } from "../support/Program.ts"
 import { named } from "../support/ScriptedMaster.ts"
-import { computer, makeScriptedTestMaster, type ScriptedTestMaster } from "../support/TestMaster.ts"
+import { makeScriptedTestMaster, type ScriptedTestMaster } from "../support/TestMaster.ts"
 import { makeNode, type TestNode } from "../support/TestNode.ts"
 import {
   behaviours,
   countedIn,
   layOutUsage,
   leave,
+  leftReports,
   type Movement,
   movementsOf,
   type Round,
+  sorted,
   usageRounds,
   writtenBy,
 } from "../support/usage.ts"
@@ -97,9 +99,6 @@ const checkLog = ({ lines }: Program): void => {
   assert.deepStrictEqual(told, [])
 }
 
-const sorted = (movements: ReadonlyArray<Movement>): ReadonlyArray<string> =>
-  movements.map(({ quantity, title }) => `${title} ${quantity}`).sort()
-
 const sum = (movements: ReadonlyArray<Movement>): number => movements.reduce((all, { quantity }) => all + quantity, 0)
 
 const checkBooks = (counted: ReadonlyArray<string>, written: ReadonlyArray<Movement>, told: ReadonlySet<string>) => {
@@ -114,17 +113,6 @@ const checkBooks = (counted: ReadonlyArray<string>, written: ReadonlyArray<Movem
   // Else nothing of the sort was tried.
   assert.isAbove(journals.filter((journal) => timesOf(journal) > 1).length, 0)
   assert.isAbove(journals.filter((journal) => timesOf(journal) === 1).length, kills / 4)
-}
-
-/** Files of reports that lie somewhere still. */
-const leftReports = (node: Node): ReadonlyArray<string> => {
-  const folders = [
-    ...node.partitions.map(({ path }) => `${path}/var/xml_report`),
-    ...[computer, ...node.partitions.map(({ id }) => id)].map(
-      (owner) => `${node.instanceRoot}/var/xml_report/${owner}`,
-    ),
-  ]
-  return folders.flatMap((folder) => (existsSync(folder) ? readdirSync(folder) : []))
 }
 
 it.live(

@@ -37,7 +37,12 @@ export type Fault =
   /** The connection is reset before any answer. */
   | { readonly _tag: "Reset" }
   /** This status and body instead of an answer: 403, 404, 503, or a 200 with a made-up body. */
-  | { readonly _tag: "Status"; readonly status: number; readonly body?: string }
+  | {
+      readonly _tag: "Status"
+      readonly status: number
+      readonly body?: string
+      readonly headers?: Readonly<Record<string, string>>
+    }
   /** 200 with bytes that are neither XML nor UTF-8. */
   | { readonly _tag: "Garbage" }
   /** A whole HTTP answer with the first half of the document. */
@@ -46,6 +51,8 @@ export type Fault =
   | { readonly _tag: "CutOff" }
   /** The right answer, but not before `release`. */
   | { readonly _tag: "Held" }
+
+export type Which = string | ((call: Call) => boolean)
 
 export interface Injection {
   /** Lets the held calls go, present and future ones. */
@@ -66,8 +73,8 @@ export interface ScriptedMasterShape {
   readonly calls: Effect.Effect<ReadonlyArray<Call>>
   /** The first matching call, past or future; with `after`, the first beyond that index. */
   readonly awaitCall: (predicate: (call: Call) => boolean, options?: { readonly after?: number }) => Effect.Effect<Call>
-  /** Makes the next `times` calls of SLAP's method `name` (`*`: of all) fail; without `times` until cleared. */
-  readonly inject: (name: string, fault: Fault, times?: number) => Effect.Effect<Injection>
+  /** Makes the next `times` calls of SLAP's method `which` (`*`: of all), or which it holds of, fail; without `times` until cleared. */
+  readonly inject: (which: Which, fault: Fault, times?: number) => Effect.Effect<Injection>
   readonly clearFaults: Effect.Effect<void>
 }
 
@@ -80,22 +87,24 @@ export const named =
 
 /** One injected fault: how often it still strikes, and the answers it holds back. */
 class ActiveFault {
-  readonly name: string
+  readonly #which: Which
   readonly fault: Fault
   hits = 0
   #left: number
   #isReleased = false
   readonly #held: Array<() => void> = []
 
-  constructor(name: string, fault: Fault, times: number) {
-    this.name = name
+  constructor(which: Which, fault: Fault, times: number) {
+    this.#which = which
     this.fault = fault
     this.#left = times
   }
 
   /** Whether this call meets the fault; counts it when it does. */
-  strikes(name: string): boolean {
-    if (this.#left <= 0 || (this.name !== "*" && this.name !== name)) return false
+  strikes(call: Call): boolean {
+    const which = this.#which
+    const isMeant = typeof which === "string" ? which === "*" || which === call.name : which(call)
+    if (this.#left <= 0 || !isMeant) return false
     this.#left -= 1
     this.hits += 1
     return true
@@ -158,8 +167,7 @@ class Machine {
   #arrived(request: http.IncomingMessage, response: http.ServerResponse, body: string): void {
     const { pathname, searchParams } = new URL(request.url ?? "/", "http://localhost")
     const name = pathname.slice(1)
-    const met = this.faults.find((candidate) => candidate.strikes(name))
-    const call: Call = {
+    const asked: Call = {
       index: this.calls.length,
       method: request.method ?? "",
       path: pathname,
@@ -170,8 +178,10 @@ class Machine {
       client:
         request.socket instanceof TLSSocket ? request.socket.getPeerCertificate().subject?.CN?.toString() : undefined,
       at: Date.now(),
-      fault: met?.fault._tag,
+      fault: undefined,
     }
+    const met = this.faults.find((candidate) => candidate.strikes(asked))
+    const call: Call = { ...asked, fault: met?.fault._tag }
     // Recorded first and answered then: whoever saw the answer finds the call among `calls`.
     this.calls.push(call)
     this.#answer(request, response, call, met)
@@ -191,7 +201,7 @@ class Machine {
       case "Reset":
         return request.socket.resetAndDestroy()
       case "Status":
-        return response.writeHead(met.fault.status).end(met.fault.body ?? "")
+        return response.writeHead(met.fault.status, met.fault.headers).end(met.fault.body ?? "")
       case "Garbage":
         return response.writeHead(200).end(Buffer.from([0xff, 0xfe, 0x00, 0x3c, 0x80]))
       case "Truncated":
@@ -210,8 +220,8 @@ class Machine {
     else waiter.resume(known)
   }
 
-  inject(name: string, fault: Fault, times: number): ActiveFault {
-    const active = new ActiveFault(name, fault, times)
+  inject(which: Which, fault: Fault, times: number): ActiveFault {
+    const active = new ActiveFault(which, fault, times)
     this.faults = [active, ...this.faults]
     return active
   }
@@ -257,9 +267,9 @@ const shape = (machine: Machine, url: string): ScriptedMasterShape => ({
       machine.awaitCall(waiter)
       return Effect.sync(() => machine.waiters.delete(waiter))
     }),
-  inject: (name, fault, times = Number.POSITIVE_INFINITY) =>
+  inject: (which, fault, times = Number.POSITIVE_INFINITY) =>
     Effect.sync(() => {
-      const active = machine.inject(name, fault, times)
+      const active = machine.inject(which, fault, times)
       return {
         release: Effect.sync(() => active.release()),
         clear: Effect.sync(() => active.clear()),

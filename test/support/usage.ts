@@ -1,6 +1,6 @@
 // What a usage soak does and what it expects: report scripts that leave a proof of every report they wrote, and the books
 // of a master that counts. All of it is made of a seed, but for the moments of the real world.
-import { chmodSync, chownSync, existsSync, mkdirSync, writeFileSync } from "node:fs"
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs"
 import * as fc from "fast-check"
 import { isRoot } from "./ScratchMachine.ts"
 import type { Call, Fault } from "./ScriptedMaster.ts"
@@ -154,3 +154,18 @@ export const usageRounds = (lasting: number): fc.Arbitrary<Round> =>
     pause: fc.nat(12),
     longPause: fc.nat(400),
   })
+
+/** To compare by. */
+export const sorted = (movements: ReadonlyArray<Movement>): ReadonlyArray<string> =>
+  movements.map(({ quantity, title }) => `${title} ${quantity}`).sort()
+
+/** Files of reports that lie somewhere still. */
+export const leftReports = (node: TestNode): ReadonlyArray<string> => {
+  const folders = [
+    ...node.partitions.map(({ path }) => `${path}/var/xml_report`),
+    ...[computer, ...node.partitions.map(({ id }) => id)].map(
+      (owner) => `${node.instanceRoot}/var/xml_report/${owner}`,
+    ),
+  ]
+  return folders.flatMap((folder) => (existsSync(folder) ? readdirSync(folder) : []))
+}
