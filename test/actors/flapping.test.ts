@@ -88,6 +88,7 @@ const software = SoftwareBuild.of({
 const instances = InstanceBuild.of({
   credentials: () => Effect.undefined,
   periodicity: () => Effect.undefined,
+  assign: () => Effect.void,
   expect: () => Effect.void,
   install: () => Effect.void,
   runDestroyScript: () => Effect.void,
@@ -96,7 +97,7 @@ const instances = InstanceBuild.of({
 const scripted = Layer.mergeAll(
   Layer.succeed(SoftwareBuild, software),
   Layer.succeed(InstanceBuild, instances),
-  Layer.succeed(UsageReports, UsageReports.of({ run: Effect.never, seal: () => Effect.void })),
+  Layer.succeed(UsageReports, UsageReports.of({ run: () => Effect.never, seal: () => Effect.void })),
   Layer.succeed(
     Takeover,
     Takeover.of({ release: () => Effect.void, isForeign: () => false, follow: () => Effect.void }),

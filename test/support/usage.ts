@@ -26,8 +26,9 @@ const recordOf = (node: TestNode, { id }: TestPartition): string => `${node.scra
  */
 const script = (record: string, id: string): string => `#!/bin/sh
 set -e
-name=${id}-$(date +%s%N)
-quantity=1$(date +%N | cut -c 1-5)
+read -r unique </proc/sys/kernel/random/uuid
+name=${id}-$unique
+quantity=$((1000 + $$ % 1000))
 {
   printf '<consumption>'
   for part in a b; do
