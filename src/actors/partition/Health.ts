@@ -188,10 +188,16 @@ export class Health {
     })
   }
 
-  /** One at a time. That they cannot be checked is a failure like others. */
+  /** One at a time. That they cannot be checked is a failure like others: the watching goes on whatever goes wrong. */
   #check(software: SoftwareUrl | undefined, request: CheckRequest): Effect.Effect<Check> {
-    const { promises, view } = this.#parts
+    const { id, promises, view } = this.#parts
     return promises.check(software, request).pipe(
+      Effect.catchDefect((defect) =>
+        Effect.andThen(
+          Effect.logError(`the promises of ${id} could not be checked`, defect),
+          Effect.fail({ message: `the promises of ${id} cannot be checked: the agent failed to, see its log` }),
+        ),
+      ),
       Effect.catch(({ message }) =>
         Effect.map(Clock.currentTimeMillis, (now) => ({
           promises: [],

@@ -200,6 +200,22 @@ describe("the promises of a partition", () => {
     }),
   )
 
+  it.effect("go on to be checked after a check that crashed, which is told like any other failure", () =>
+    Effect.gen(function* () {
+      const { checkPromises, client, modes, pass, promises, wants } = yield* scripted({ timestamp: "1" })
+      yield* wants()
+      const reply = promises.checks.reply
+      promises.checks.reply = () => Effect.die(new Error("a mistake of ours"))
+      yield* pass(2_100)
+      const problem = "the promises of slappart0 cannot be checked: the agent failed to, see its log"
+      expect(client.reports.inputs).toMatchObject([{ _tag: "Partition", state: "error", log: problem }])
+      expect(yield* checkPromises).toStrictEqual({ skipped: undefined, failure: problem })
+      promises.checks.reply = reply
+      yield* pass(3 * minute)
+      expect([client.told, modes().length]).toStrictEqual([["error", "started"], 3])
+    }),
+  )
+
   it.effect("an operator's check ends with what it is about", () =>
     Effect.gen(function* () {
       const { checkPromises, pass, promises, wants } = yield* scripted({ timestamp: "1" })
