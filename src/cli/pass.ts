@@ -4,7 +4,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { followPass } from "../control/ControlClient.ts"
 import { contradictionIn, type PassEvent, type PassRequest, passStatus } from "../domain/Pass.ts"
-import { escapeControls } from "../domain/text.ts"
+import { escapeControls, printableJson } from "../domain/text.ts"
 import { configFrom } from "./configuration.ts"
 import { checkRoot, CommandFailure, exitStatus, toFailure } from "./exit.ts"
 import type { ConfigFlagValues } from "./options.ts"
@@ -40,6 +40,10 @@ export const renderEvent = (event: PassEvent): string => {
   }
 }
 
+/** What is printed of an event: lines of JSON for programs, which have its end, too. */
+export const printedEvent = (event: PassEvent, json: boolean): string =>
+  json ? `${printableJson(event)}\n` : renderEvent(event)
+
 const goesOn = Effect.sync(() => {
   process.stderr.write("slapgrid: the agent goes on with it; slapgrid status shows how it is\n")
 })
@@ -52,8 +56,8 @@ const present = <E>(events: Stream.Stream<PassEvent, E>, json: boolean) =>
     const read = new Map<string, string>()
     yield* Stream.runForEach(events, (event) => {
       end = event
-      if (json) return show(`${JSON.stringify(event)}\n`)
-      const text = renderEvent(event)
+      const text = printedEvent(event, json)
+      if (json) return show(text)
       const subject = "subject" in event ? event.subject : ""
       const isNews = read.get(subject) !== text
       read.set(subject, text)

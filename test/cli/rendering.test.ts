@@ -6,7 +6,7 @@ import { expect } from "vitest"
 import { CommandFailure, exitStatus, toFailure } from "../../src/cli/exit.ts"
 import { formatJson, formatText, loggingTo, type LogEvent } from "../../src/cli/logging.ts"
 import { normalizeFlags } from "../../src/cli/options.ts"
-import { namesIn, renderEvent } from "../../src/cli/pass.ts"
+import { namesIn, printedEvent, renderEvent } from "../../src/cli/pass.ts"
 import { age, renderLimits, renderReports, renderStatus } from "../../src/cli/status.ts"
 import { renderUsage, screenful } from "../../src/cli/top.ts"
 import { table } from "../../src/cli/table.ts"
@@ -340,6 +340,19 @@ describe("a pass's events", () => {
     [{ _tag: "Ended", status: 1, message: "1 of 2 failed" }, ""],
   ] as const)("%j", (event, text) => {
     expect(renderEvent(event)).toBe(text)
+  })
+
+  it("as JSON, steers no terminal either", () => {
+    const event = {
+      _tag: "Settled",
+      subject: "slappart0",
+      state: "failed",
+      result: "Failed",
+      problem: "\u009b2J\u202e",
+    } as const
+    const line = printedEvent(event, true)
+    expect(line).not.toMatch(/(?!\n)\p{Cc}|\u202e/u)
+    expect(JSON.parse(line)).toStrictEqual(event)
   })
 })
 

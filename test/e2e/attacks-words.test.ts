@@ -30,7 +30,8 @@ interface Stage {
 
 class Theatre extends Context.Service<Theatre, Stage>()("test/e2e/attacks-words/Theatre") {}
 
-const steering = "\u001b]0;owned\u0007\u001b[2J"
+// The last is one character for ESC [, which JSON leaves as it is.
+const steering = "\u001b]0;owned\u0007\u001b[2J\u009b2J"
 const forged = "2026-01-01T00:00:00.000Z ERROR node: the disk fails"
 /** A file name that is two lines, the second of which is not its own. */
 const oddName = `odd${steering}\n${forged}`
@@ -119,7 +120,15 @@ describe.runIf(runsRootTests)("attacks in words", () => {
           "all promises",
           Effect.map(node.status, ({ partitions }) => (partitions[0]?.promises.length === 4 ? true : undefined)),
         )
-        for (const words of [["status"], ["status", "--json"], ["explain", partition.id], ["plan"]]) {
+        const commands = [
+          ["status"],
+          ["status", "--json"],
+          ["explain", partition.id],
+          ["plan"],
+          ["promise", "--only-cp", partition.id],
+          ["promise", "--only-cp", partition.id, "--json"],
+        ]
+        for (const words of commands) {
           const { stdout } = yield* runToEnd([...node.slapgrid, ...words, "--configuration-file", node.configFile])
           assert.include(stdout, partition.id)
           assert.isFalse(steers(stdout), words.join(" "))
