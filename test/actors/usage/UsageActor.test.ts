@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
+import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import { expect } from "vitest"
@@ -77,7 +78,11 @@ const machine = Effect.gen(function* () {
         ]),
         Layer.provideMerge(client.layer(config)),
       ),
-    ).pipe(Scope.provide(scope))
+    ).pipe(
+      Scope.provide(scope),
+      // An agent's first report is due at a random moment of the first day, and here not in its first minutes.
+      Random.withSeed("noon"),
+    )
     const board = Context.get(context, StatusBoard)
     const show = (id: string, state: PartitionActualState = "started") =>
       board.setPartition(partitionId(id), {
