@@ -3,7 +3,7 @@
 import { parseArgs } from "node:util"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Effect from "effect/Effect"
-import { type Cost, type Curve, measureCurve, measureQuiet } from "./convergenceMeasures.ts"
+import { type Cost, type Curve, measureClients, measureCurve, measureQuiet, type Point } from "./convergenceMeasures.ts"
 import { none, samples } from "./measures.ts"
 import { formatTable, type Row, type Samples } from "./table.ts"
 
@@ -13,7 +13,8 @@ const usage = `npm run bench -- convergence [options]
   --changes N     changes of one partition of 40 (10)
   --quiet N       partitions that are as they should be (1000)
   --syncs N       syncs of those (10)
-  --only NAMES    some of curve,quiet
+  --clients N     fresh partitions of a release whose recipes import requests and lxml (20)
+  --only NAMES    some of curve,clients,quiet
 `
 
 const { values: flags } = parseArgs({
@@ -23,7 +24,8 @@ const { values: flags } = parseArgs({
     changes: { type: "string", default: "10" },
     quiet: { type: "string", default: "1000" },
     syncs: { type: "string", default: "10" },
-    only: { type: "string", default: "curve,quiet" },
+    clients: { type: "string", default: "20" },
+    only: { type: "string", default: "curve,clients,quiet" },
     help: { type: "boolean", default: false },
   },
 })
@@ -93,6 +95,20 @@ const curve = Effect.gen(function* () {
   ]
 })
 
+const clients = Effect.gen(function* () {
+  const count = whole("clients", flags.clients, 1200)
+  const { cold, fresh, known } = yield* measureClients(count, Math.min(count, whole("cold", flags.cold, 1000)))
+  const rows = ({ cost, problem }: Point, how: string, aim: string): ReadonlyArray<Row> =>
+    fields.map(({ field, unit, what }) => ({
+      measure: `${count} with a SLAP client, ${how}${what}`,
+      unit,
+      aim: field === "wall" ? aim : "",
+      slapgrid: cost === undefined ? none(problem) : { values: [cost[field]] },
+      peer: { values: [count * mean(cold, field)] },
+    }))
+  return [...rows(fresh, "from nothing", "5× faster"), ...rows(known, "with a known list", "8× faster")]
+})
+
 const quiet = Effect.gen(function* () {
   const count = whole("quiet", flags.quiet, 1200)
   const { first, spawned, started, syncs } = yield* measureQuiet(count, whole("syncs", flags.syncs, 1000))
@@ -112,7 +128,7 @@ const quiet = Effect.gen(function* () {
   ]
 })
 
-const measures: Readonly<Record<string, Effect.Effect<ReadonlyArray<Row>>>> = { curve, quiet }
+const measures: Readonly<Record<string, Effect.Effect<ReadonlyArray<Row>>>> = { curve, clients, quiet }
 
 const bench = Effect.gen(function* () {
   const chosen = flags.only.split(",").map((name) => {

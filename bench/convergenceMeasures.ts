@@ -136,6 +136,30 @@ export const measureCurve = (plan: CurvePlan): Effect.Effect<Curve> =>
     return { points, cold, changes, helperMemory: helperMemory === 0 ? undefined : helperMemory }
   }).pipe(Effect.scoped)
 
+export interface Clients {
+  /** With recipes that nobody has heard of, and with those that an earlier agent has found. */
+  readonly fresh: Point
+  readonly known: Point
+  readonly cold: ReadonlyArray<Cost>
+}
+
+/** Fresh partitions of a release whose recipes import much, and call the master twice. */
+export const measureClients = (count: number, cold: number): Effect.Effect<Clients> =>
+  Effect.gen(function* () {
+    const node = yield* makeBenchNode("client.cfg", count)
+    const once = Effect.scoped(
+      Effect.flatMap(converge(node, count), ({ agent, point }) => Effect.as(stopAgent(agent), point)),
+    )
+    const runs = Effect.suspend(() => {
+      empty(node, count, ["buildout.cfg"])
+      return coldRuns(node, [...idsOf(Math.ceil(cold / 2)).keys()])
+    })
+    const fresh = yield* once
+    const before = yield* runs
+    const known = yield* once
+    return { fresh, known, cold: [...before, ...(yield* runs)] }
+  }).pipe(Effect.scoped)
+
 export interface Quiet {
   /** Seconds from the agent's start until it has the master's first answer, and the processor time of that. */
   readonly first: Cost | undefined

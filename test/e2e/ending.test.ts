@@ -53,7 +53,7 @@ const checkNothingLeft = (node: TestNode): void => {
   assert.deepStrictEqual(belongingTo({ path: node.scratch.path, hasUid }), [])
   assert.deepStrictEqual(socketsBelow(node.scratch.path), [])
   // What the next agent goes on from.
-  const kept = new Set(["bangs", "desired.json", "lock", "removing", "services", "usage"])
+  const kept = new Set(["bangs", "desired.json", "lock", "recipes.json", "removing", "services", "usage"])
   const unknown = readdirSync(`${node.instanceRoot}/var/run/slapgrid`).filter((name) => !kept.has(name))
   assert.deepStrictEqual(unknown, [])
 }

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import { NodeConfig } from "../../config/NodeConfig.ts"
 import { inheritedEnvironment, stampOf } from "../../files/machine.ts"
@@ -18,9 +19,13 @@ import { type Confinement, type Helper, type HelperOptions, WarmHelpers } from "
 import { Buildout, type BuildoutRequest, commandOf, explained, makeColdRun, type SharedRelease } from "../Buildout.ts"
 import { buildEnvironment } from "../environment.ts"
 import { pathsIn, type PythonWords, pythonOf } from "../launcher.ts"
-import { choose, type Generation, restAfter } from "./choose.ts"
+import { choose, type Generation, isWorthRenewing, restAfter } from "./choose.ts"
+import { eggFolders, makeKnownRecipes, type Recipe } from "./recipes.ts"
 
 interface RunningGeneration extends Generation {
+  readonly confinement: Confinement | undefined
+  /** Those that it has imported. */
+  recipes: ReadonlyArray<Recipe>
   readonly ready: Deferred.Deferred<Helper, HelperError>
   readonly scope: Scope.Closeable
   /** Ends it, unless something comes to do. */
@@ -34,6 +39,9 @@ interface Release {
   readonly waiting: Map<string, Credentials | undefined>
   readonly generations: Set<RunningGeneration>
   failures: number
+  isRenewing: boolean
+  /** Files of the release with which recipes cannot be imported beforehand. */
+  unpreloadable: string | undefined
   trouble: { readonly stamp: string; readonly until: number } | undefined
 }
 
@@ -63,7 +71,8 @@ const isOrdinary = ({ gid, groups, uid }: { uid: number; gid: number; groups?: R
   uid !== 0 && gid !== 0 && groups?.includes(0) !== true
 
 const makeWarm = Effect.gen(function* () {
-  const { warmIdle } = yield* NodeConfig
+  const { instanceRoot, warmIdle } = yield* NodeConfig
+  const known = yield* makeKnownRecipes(instanceRoot)
   const containment = yield* Containment
   const helpers = yield* WarmHelpers
   const scope = yield* Effect.scope
@@ -73,7 +82,14 @@ const makeWarm = Effect.gen(function* () {
   const releaseAt = (directory: string): Release => {
     const known = releases.get(directory)
     if (known !== undefined) return known
-    const made: Release = { waiting: new Map(), generations: new Set(), failures: 0, trouble: undefined }
+    const made: Release = {
+      waiting: new Map(),
+      generations: new Set(),
+      failures: 0,
+      isRenewing: false,
+      unpreloadable: undefined,
+      trouble: undefined,
+    }
     releases.set(directory, made)
     return made
   }
@@ -113,10 +129,14 @@ const makeWarm = Effect.gen(function* () {
     )
   })
 
-  const optionsOf = ({ python, request, shared }: Candidate, confinement: Confinement | undefined): HelperOptions => ({
+  const optionsOf = (
+    { python, request, shared }: Candidate,
+    { confinement, recipes }: Pick<RunningGeneration, "confinement" | "recipes">,
+  ): HelperOptions => ({
     script: request.script,
     interpreter: python.words,
     restoresNames: python.restoresNames,
+    preload: { recipes, folders: eggFolders(shared.directory) },
     directory: shared.directory,
     environment: buildEnvironment(inherited, shared.directory, request.instanceRoot),
     confinement,
@@ -124,45 +144,113 @@ const makeWarm = Effect.gen(function* () {
   })
   let generationCount = 0
 
-  /** A helper for all that wait and all other instances of the release, as far as one can hold them. */
+  /** For all that wait and all other instances of the release, as far as one helper can hold them. */
+  const prepare = Effect.fnUntraced(function* (
+    release: Release,
+    { request, shared, stamp }: Candidate,
+    instances: ReadonlyArray<Credentials>,
+  ) {
+    const wanted = [request.credentials, ...release.waiting.values(), ...instances]
+    const users = largestOf(uniqueUsers(wanted), (users) => helpers.canHold({ owner: shared.owner, users }))
+    const generation: RunningGeneration = {
+      uids: request.credentials === undefined ? undefined : new Set(users.map(({ uid }) => uid)),
+      confinement: request.credentials === undefined ? undefined : { owner: shared.owner, users },
+      stamp,
+      recipes: release.unpreloadable === stamp ? [] : known.of(shared.directory, stamp),
+      ready: Deferred.makeUnsafe(),
+      scope: yield* Scope.fork(scope),
+      idle: undefined,
+      isRetired: false,
+      running: 0,
+    }
+    return generation
+  })
+
+  const start = (candidate: Candidate, generation: RunningGeneration) =>
+    Scope.provide(helpers.start(optionsOf(candidate, generation)), generation.scope)
+
+  /** Keeps recipes that cannot be imported beforehand to the instances that use them. */
+  const avoidRecipes = (release: Release, { shared, stamp }: Candidate, error: HelperError) =>
+    Effect.suspend(() => {
+      release.unpreloadable = stamp
+      return Effect.logInfo(`instances of ${shared.directory} import their recipes themselves: ${error.message}`)
+    })
+
+  const startWithRecipes = (release: Release, candidate: Candidate, generation: RunningGeneration) =>
+    start(candidate, generation).pipe(
+      Effect.catchIf(
+        () => generation.recipes.length > 0,
+        (error) =>
+          Effect.andThen(
+            avoidRecipes(release, candidate, error),
+            Effect.suspend(() => {
+              generation.recipes = []
+              return start(candidate, generation)
+            }),
+          ),
+      ),
+    )
+
+  /** Until it is gone. */
+  const follow = (release: Release, candidate: Candidate, generation: RunningGeneration, { gone }: Helper) =>
+    Effect.gen(function* () {
+      yield* rest(release, generation)
+      const error = yield* gone
+      if (generation.isRetired) return
+      yield* failed(release, candidate, error)
+      yield* close(release, generation)
+    })
+
+  /** A helper that others wait for. */
   const open = Effect.fnUntraced(function* (
     release: Release,
     candidate: Candidate,
     replaced: ReadonlyArray<RunningGeneration>,
     instances: ReadonlyArray<Credentials>,
   ) {
-    const { request, shared, stamp } = candidate
-    const wanted = [request.credentials, ...release.waiting.values(), ...instances]
-    const users = largestOf(uniqueUsers(wanted), (users) => helpers.canHold({ owner: shared.owner, users }))
-    const own = yield* Scope.fork(scope)
-    const generation: RunningGeneration = {
-      uids: request.credentials === undefined ? undefined : new Set(users.map(({ uid }) => uid)),
-      stamp,
-      ready: Deferred.makeUnsafe(),
-      scope: own,
-      idle: undefined,
-      isRetired: false,
-      running: 0,
-    }
+    const generation = yield* prepare(release, candidate, instances)
     release.generations.add(generation)
-    const confinement = request.credentials === undefined ? undefined : { owner: shared.owner, users }
-    yield* helpers.start(optionsOf(candidate, confinement)).pipe(
-      Scope.provide(own),
+    yield* startWithRecipes(release, candidate, generation).pipe(
       Effect.tap(() => Effect.forEach(replaced, (one) => retire(release, one))),
       Effect.tapError((error) => Effect.andThen(failed(release, candidate, error), close(release, generation))),
       Deferred.into(generation.ready),
-      Effect.andThen(rest(release, generation)),
       Effect.andThen(Deferred.await(generation.ready)),
-      Effect.flatMap(({ gone }) => gone),
-      Effect.flatMap((error) =>
-        generation.isRetired
-          ? Effect.void
-          : Effect.andThen(failed(release, candidate, error), close(release, generation)),
-      ),
+      Effect.flatMap((helper) => follow(release, candidate, generation, helper)),
       Effect.ignore,
       Effect.forkIn(scope),
     )
     return generation
+  })
+
+  /** One with more recipes, in the place of those that go on until it is ready. */
+  const renew = Effect.fnUntraced(function* (release: Release, candidate: Candidate) {
+    const instances = candidate.request.credentials === undefined ? [] : yield* candidate.shared.users
+    const generation = yield* prepare(release, candidate, instances)
+    const started = yield* Effect.result(start(candidate, generation))
+    if (Result.isFailure(started)) {
+      yield* avoidRecipes(release, candidate, started.failure)
+      return yield* close(release, generation)
+    }
+    const replaced = [...release.generations]
+    yield* Deferred.succeed(generation.ready, started.success)
+    release.generations.add(generation)
+    yield* Effect.forEach(replaced, (one) => retire(release, one))
+    yield* Effect.forkIn(follow(release, candidate, generation, started.success), scope)
+  })
+
+  /** Looks at what an instance is made of: recipes that are new are imported for those that wait. */
+  const learn = Effect.fnUntraced(function* (release: Release, candidate: Candidate, generation: RunningGeneration) {
+    const { request, shared, stamp } = candidate
+    yield* known.learn(shared.directory, stamp, request.directory)
+    const isWorth = isWorthRenewing({
+      known: known.of(shared.directory, stamp).length,
+      imported: generation.recipes.length,
+      waiting: release.waiting.size,
+    })
+    if (!isWorth || generation.isRetired || release.isRenewing || release.unpreloadable === stamp) return
+    release.isRenewing = true
+    const renewed = Effect.sync(() => void (release.isRenewing = false))
+    yield* Effect.forkIn(Effect.ensuring(renew(release, candidate), renewed), scope)
   })
 
   const chooseFor = Effect.fnUntraced(function* (release: Release, { request, stamp }: Candidate) {
@@ -201,7 +289,10 @@ const makeWarm = Effect.gen(function* () {
     const generation = yield* find(release, candidate)
     release.waiting.delete(request.directory)
     if (generation === undefined) return false
-    const worked = Effect.sync(() => void (release.failures = 0))
+    const worked = Effect.suspend(() => {
+      release.failures = 0
+      return learn(release, candidate, generation)
+    })
     const use = Effect.acquireUseRelease(
       Effect.suspend(() => {
         generation.running += 1
@@ -270,7 +361,12 @@ const candidateOf = Effect.fnUntraced(function* (request: BuildoutRequest): Effe
   if (credentials !== undefined && !(isOrdinary(credentials) && isOrdinary(shared.owner))) return undefined
   // In a user namespace the kernel would count these only, not all that its user runs.
   if (enclosure.maxProcesses !== undefined) return undefined
-  const paths = [script, ...python.words.filter((word) => word.startsWith("/")), ...pathsIn(text)]
+  const paths = [
+    script,
+    ...eggFolders(shared.directory),
+    ...python.words.filter((word) => word.startsWith("/")),
+    ...pathsIn(text),
+  ]
   return { request, shared, python, stamp: yield* stampOf(paths) }
 })
 

@@ -26,6 +26,11 @@ export interface HelperOptions {
   readonly interpreter: ReadonlyArray<string>
   /** Whether names that Python has moved are put back: Debian's zc.buildout needs them. */
   readonly restoresNames: boolean
+  /** What is imported before it serves: recipes that entry points of the eggs in these folders stand for. */
+  readonly preload: {
+    readonly recipes: ReadonlyArray<readonly [requirement: string, entry: string]>
+    readonly folders: ReadonlyArray<string>
+  }
   readonly directory: string
   readonly environment: Readonly<Record<string, string>>
   /** Of root's agent: as whom it runs, and who else it can become. */
@@ -89,6 +94,8 @@ const launch = (options: HelperOptions): ChildProcess => {
     "import sys; sys.version_info < (3, 9) and sys.exit('it needs Python 3.9'); exec(open(3).read())",
     options.script,
     options.restoresNames ? "restore" : "keep",
+    JSON.stringify(options.preload.recipes),
+    ...options.preload.folders,
   ]
   const child = spawn(program, words, {
     cwd: options.directory,

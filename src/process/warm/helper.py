@@ -101,10 +101,82 @@ def split(path):
     return code(body[: guards[0]]), code(body[guards[0] :])
 
 
+def state_of(path):
+    """What changes with a file's content, as far as anybody can tell without reading it."""
+    status = os.stat(path)
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+class Preloaded:
+    """
+    Modules of recipes that are imported already. A child that would not have imported the same ones imports its own:
+    when it has another version of an egg, or when a file has changed since.
+    """
+
+    def __init__(self, recipes, folders):
+        """`recipes`: [requirement, entry point] each; `folders`: of the release's own eggs. Raises for any trouble."""
+        import pkg_resources
+
+        before = set(sys.modules)
+        self.locations = {}
+        eggs = pkg_resources.Environment([folder for folder in folders if os.path.isdir(folder)])
+        working_set = pkg_resources.working_set
+        kept = [(place, type(place)(place)) for place in (sys.path, working_set.entries)]
+        kept += [(place, dict(place)) for place in (working_set.by_key, working_set.entry_keys)]
+        entry_keys = {entry: list(keys) for entry, keys in working_set.entry_keys.items()}
+        for requirement, entry in recipes:
+            self.load(pkg_resources, eggs, requirement, entry)
+        # A child finds its eggs itself, as if nothing had been found before.
+        for place, content in kept:
+            place.clear()
+            (place.extend if isinstance(place, list) else place.update)(content)
+        working_set.entry_keys.update(entry_keys)
+        self.names = [name for name in sys.modules if name not in before]
+        files = [getattr(sys.modules[name], "__file__", None) for name in self.names]
+        self.files = {path: state_of(path) for path in files if path is not None}
+        if self.names:
+            working_set.subscribe(self.check_egg, existing=False)
+
+    def load(self, pkg_resources, eggs, requirement, entry):
+        """Leaves out what is no recipe of the release's own eggs, and where it is not clear which egg it is."""
+        try:
+            wanted = pkg_resources.Requirement.parse(requirement)
+            found = pkg_resources.working_set.resolve([wanted], eggs)
+        except (pkg_resources.ResolutionError, ValueError):
+            return
+        own = eggs[wanted.key]
+        if not own or any(len(eggs[egg.key]) > 1 for egg in found):
+            return
+        point = own[0].get_entry_info("zc.buildout", entry)
+        if point is None:
+            return
+        for egg in found:
+            pkg_resources.working_set.add(egg)
+            self.locations[egg.key] = egg.location
+        point.resolve()
+
+    def check_egg(self, egg):
+        if self.locations.get(egg.key, egg.location) != egg.location:
+            self.forget()
+
+    def check_files(self):
+        try:
+            is_same = all(state_of(path) == state for path, state in self.files.items())
+        except OSError:
+            is_same = False
+        if not is_same:
+            self.forget()
+
+    def forget(self):
+        for name in self.names:
+            sys.modules.pop(name, None)
+        self.names = []
+
+
 class Warm:
     """What is there after the imports, for each child."""
 
-    def __init__(self, script):
+    def __init__(self, script, recipes, folders):
         self.script = script
         # The interpreter's own addition (PEP 538) counts as made by the imports: every run has it.
         before = {name: value for name, value in os.environ.items() if name != "LC_CTYPE"}
@@ -124,10 +196,17 @@ class Warm:
         exec(head, main.__dict__)
         import zc.buildout.buildout
 
+        sys.stdout.flush()
+        sys.stderr.flush()
+        printed = os.fstat(output).st_size
+        environment = dict(os.environ)
+        self.preloaded = Preloaded(recipes, folders)
         sys.dont_write_bytecode = writes
         sys.stdout.flush()
         sys.stderr.flush()
         self.main = main.__dict__
+        if os.fstat(output).st_size != printed or dict(os.environ) != environment:
+            raise RuntimeError("a recipe prints something or changes the environment when it is imported")
         self.output = os.pread(output, OUTPUT_LIMIT, 0)
         os.close(output)
         self.changed = {name: value for name, value in os.environ.items() if before.get(name) != value}
@@ -202,6 +281,7 @@ def prepare(warm, request, go, report, at):
     sys.argv[:] = [warm.script] + request["arguments"]
     if hasattr(sys, "orig_argv"):
         sys.orig_argv[:] = [sys.executable] + sys.argv
+    warm.preloaded.check_files()
     rest = warm.output
     while rest:
         rest = rest[os.write(1, rest) :]
@@ -363,12 +443,12 @@ def start():
     requests, answers, complaints = move(0), move(1), move(2)
     put(os.open("/dev/null", os.O_RDONLY), 0)
     limit_open_files()
-    script, restores = sys.argv[1:3]
+    script, restores, recipes, *folders = sys.argv[1:]
     try:
         os.close(os.pidfd_open(own_pid))
         if restores == "restore":
             restore_collections()
-        warm = Warm(script)
+        warm = Warm(script, json.loads(recipes), folders)
     except BaseException:
         import traceback
 
@@ -401,9 +481,13 @@ become_run(helper.warm, *helper.serve())
 try:
     exec(helper.warm.tail, helper.warm.main)
     status = 0
-except SystemExit as ending:
-    if ending.code is not None and not (isinstance(ending.code, int) and 0 <= ending.code < 256):
+except BaseException as ending:
+    code = getattr(ending, "code", None)
+    if not isinstance(ending, SystemExit) or not (code is None or isinstance(code, int) and 0 <= code < 256):
+        # What was imported before goes as if it had been now.
+        gc.unfreeze()
         raise
-    status = int(ending.code or 0)
+    status = int(code or 0)
 end(helper.warm, status)
+gc.unfreeze()
 sys.exit(status)

@@ -271,6 +271,38 @@ describe("a warm buildout", () => {
     }),
   )
 
+  it.effect("starts another helper with the recipes of the first instances, while the first one goes on", () =>
+    Effect.gen(function* () {
+      const { expectUsers, helpers, root, run, starts } = yield* machine
+      for (const uid of [1, 2]) {
+        fs.mkdirSync(`${root}/partition${uid}`)
+        fs.writeFileSync(`${root}/partition${uid}/.installed.cfg`, "[part]\nrecipe = egg:publish\nrecipe = egg\n")
+      }
+      yield* expectUsers(1, 2, 3)
+      const first = yield* run(1)
+      yield* run(2)
+      yield* run(3)
+      // Four wait.
+      yield* expectUsers(1, 2, 3)
+      yield* expectUsers(4)
+      starts.reply = undefined
+      yield* (yield* helpers[0]!.runs.next).answer(Effect.succeed(exited(0)))
+      yield* Fiber.join(first)
+      yield* settle
+      expect(starts.inputs.map(({ preload }) => preload.recipes)).toStrictEqual([
+        [],
+        [
+          ["egg", "publish"],
+          ["egg", "default"],
+        ],
+      ])
+      // The other one is not ready.
+      yield* run(1)
+      expect(helpers.map(({ runs }) => runs.inputs.length)).toStrictEqual([4])
+      yield* (yield* starts.next).answer(Effect.void)
+    }),
+  )
+
   it.effect("keeps no helper with the user of a partition that has left for another release", () =>
     Effect.gen(function* () {
       const { buildout, expectUsers, helpers, root, run } = yield* machine

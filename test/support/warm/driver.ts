@@ -41,6 +41,8 @@ export interface Comparison {
   readonly name: string
   readonly cold: ReadonlyArray<Outcome>
   readonly warm: ReadonlyArray<Outcome>
+  /** With all recipes imported before. */
+  readonly preloaded: ReadonlyArray<Outcome>
   /** How many runs were forked. */
   readonly forked: number
 }
@@ -134,14 +136,27 @@ const machine = Layer.mergeAll(Spawner.layer).pipe(
   Layer.provideMerge(Layer.succeed(NodeConfig, nodeConfig({ instanceRoot: scratch, softwareRoot: scratch }))),
 )
 
-/** The real helpers, and how many runs they forked. */
-const counting = (count: () => void) =>
+const recipes = [
+  "file",
+  "user-error",
+  "crash",
+  "environment",
+  "forks",
+  "output",
+  "process",
+  "ends",
+  "leaves",
+  "exit",
+].map((entry) => ["corpusrecipes", entry] as const)
+
+/** The real helpers, with these recipes imported before, and how many runs they forked. */
+const counting = (count: () => void, imported: typeof recipes) =>
   Layer.effect(
     WarmHelpers,
     Effect.map(Effect.provide(WarmHelpers, WarmHelpers.layer), (real) => ({
       ...real,
       start: (options: HelperOptions) =>
-        Effect.map(real.start(options), (helper) => ({
+        Effect.map(real.start({ ...options, preload: { ...options.preload, recipes: imported } }), (helper) => ({
           ...helper,
           run: (run: Parameters<typeof helper.run>[0]) => Effect.tap(helper.run(run), () => Effect.sync(count)),
         })),
@@ -152,30 +167,42 @@ const compare = Effect.gen(function* () {
   const containment = yield* Containment
   let forked = 0
   const cold = Context.get(yield* Layer.build(Buildout.layerCold), Buildout)
-  const warm = Context.get(
-    yield* Layer.build(
-      Layer.provide(
+  const makeWarm = (imported: typeof recipes) =>
+    Effect.gen(function* () {
+      const layer = Layer.provide(
         layerWarm,
-        counting(() => forked++),
-      ),
-    ),
-    Buildout,
-  )
-  // Two that wait: nothing is cold that can be warm.
-  const other = {
-    release,
-    directory: `${scratch}/other`,
-    credentials: isRoot ? { ...credentials!, uid: uid + 1 } : undefined,
-  }
-  yield* warm.expect(other)
-  const comparisons: Array<Comparison> = []
-  for (const profile of profiles) {
-    const coldly = yield* runProfile(cold, containment, profile)
-    forked = 0
-    const warmly = yield* runProfile(warm, containment, profile)
-    comparisons.push({ name: profile.name, cold: coldly, warm: warmly, forked })
-  }
-  return comparisons
+        counting(() => forked++, imported),
+      )
+      const warm = Context.get(yield* Layer.build(layer), Buildout)
+      // Two that wait: nothing is cold that can be warm.
+      yield* warm.expect({
+        release,
+        directory: `${scratch}/other`,
+        credentials: isRoot ? { ...credentials!, uid: uid + 1 } : undefined,
+      })
+      return warm
+    })
+  const runAll = (buildout: Buildout["Service"]) =>
+    Effect.forEach(profiles, (profile) =>
+      Effect.suspend(() => {
+        const before = forked
+        return Effect.map(runProfile(buildout, containment, profile), (outcomes) => ({
+          outcomes,
+          forked: forked - before,
+        }))
+      }),
+    )
+  const coldly = yield* runAll(cold)
+  // One after the other: the same release's helpers have the same places.
+  const warmly = yield* Effect.scoped(Effect.flatMap(makeWarm([]), runAll))
+  const preloaded = yield* Effect.scoped(Effect.flatMap(makeWarm(recipes), runAll))
+  return profiles.map(({ name }, index): Comparison => ({
+    name,
+    cold: coldly[index]!.outcomes,
+    warm: warmly[index]!.outcomes,
+    preloaded: preloaded[index]!.outcomes,
+    forked: warmly[index]!.forked + preloaded[index]!.forked,
+  }))
 })
 
 const prepare = (): void => {
