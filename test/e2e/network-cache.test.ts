@@ -241,6 +241,11 @@ it.live("an upload holds nobody, and leaves no process and no file when its rele
       assert.deepStrictEqual(remains(), [])
       yield* machine.master.awaitReport(machine.release, "available", { after: seq })
 
+      // The next agent goes on with it.
+      cache.fault = () => false
+      agent = yield* machine.startAgent
+      yield* agent.awaitLine(`${machine.release} is in the network cache`)
+
       // Zeros that are nowhere on the disk, and that keep tar busy for long.
       const large = machine.writeProfile("large.cfg", `[buildout]\nextends = ${machine.release}\n`)
       const path = machine.releaseDirectory(large)
@@ -250,7 +255,6 @@ it.live("an upload holds nobody, and leaves no process and no file when its rele
       closeSync(zeros)
       const { gid, uid } = machine.software
       if (isRoot) for (const one of [path, `${path}/zeros`]) chownSync(one, uid, gid)
-      agent = yield* machine.startAgent
       yield* machine.supply(large)
       yield* machine.master.awaitReport(large, "available")
       const packing = () => belongingTo({ path: machine.softwareRoot, hasUid: () => false })

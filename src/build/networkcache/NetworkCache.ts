@@ -9,13 +9,16 @@ import { NodeConfig } from "../../config/NodeConfig.ts"
 import type { SoftwareUrl } from "../../domain/ids.ts"
 import { removeStagings } from "../../files/archive/staging.ts"
 import { agentDirectory, ownerOf, releaseDirectory } from "../../files/machine.ts"
+import { OwnedDirectory } from "../../files/OwnedDirectory.ts"
 import { Accounts } from "../../process/Accounts.ts"
 import { Spawner } from "../../process/Spawner.ts"
 import { BuildError } from "../BuildError.ts"
+import { completedFile } from "../ReleaseFiles.ts"
 import { take } from "./download.ts"
 import { isListed } from "./entries.ts"
 import { describeMachine } from "./Machine.ts"
-import { makeUploads, patientTries } from "./upload.ts"
+import { makePending } from "./pending.ts"
+import { makeUploads, patientTries, type UploadTools } from "./upload.ts"
 
 export class NetworkCache extends Context.Service<
   NetworkCache,
@@ -42,13 +45,15 @@ export class NetworkCache extends Context.Service<
   )
 }
 
-const makeCache = Effect.fnUntraced(function* (how: "in the background" | "waiting") {
+/** How uploads are made. */
+type Manner = "in the background" | "waiting"
+
+const makeCache = Effect.fnUntraced(function* (how: Manner) {
   const config = yield* NodeConfig
   const accounts = yield* Accounts
   const spawner = yield* Spawner
   // Of agents that were killed. Nothing is made before that is over: it would be taken for theirs.
   const sweep = yield* Effect.forkScoped(Effect.ignore(removeStagings(config.softwareRoot)))
-  const uploads = yield* FiberMap.make<string>()
 
   const user = Effect.gen(function* () {
     const owner = yield* ownerOf(config.softwareRoot)
@@ -57,7 +62,6 @@ const makeCache = Effect.fnUntraced(function* (how: "in the background" | "waiti
   const machine = Effect.flatMap(user, (credentials) =>
     describeMachine(spawner, agentDirectory(config.instanceRoot), credentials),
   )
-  const tryUpload = yield* makeUploads({ config, spawner, user, machine }, how === "waiting" ? 1 : patientTries)
 
   const fetch = Effect.fn("NetworkCache.fetch")(function* (url: SoftwareUrl) {
     yield* Fiber.await(sweep)
@@ -72,13 +76,43 @@ const makeCache = Effect.fnUntraced(function* (how: "in the background" | "waiti
     return "Missing" as const
   })
 
-  const endUpload = (directory: string) => FiberMap.remove(uploads, directory)
+  const { endUpload, resume, upload } = yield* queueUploads({ config, spawner, user, machine }, sweep, how)
+  // Before anything is built: a build ends the upload of its release.
+  if (how === "in the background") yield* resume
+  return NetworkCache.of({ fetch, upload, endUpload })
+})
+
+/** Uploads in fibers of their own, with a note of each until it is done. */
+const queueUploads = Effect.fnUntraced(function* (tools: UploadTools, sweep: Fiber.Fiber<void>, how: Manner) {
+  const { instanceRoot, softwareRoot } = tools.config
+  const { isWanted, tryAll } = yield* makeUploads(tools, how === "waiting" ? 1 : patientTries)
+  const pending = makePending(instanceRoot)
+  const fibers = yield* FiberMap.make<string>()
+
+  const endUpload = (directory: string) => Effect.andThen(FiberMap.remove(fibers, directory), pending.remove(directory))
 
   const upload = Effect.fnUntraced(function* (url: SoftwareUrl) {
-    const directory = releaseDirectory(config.softwareRoot, url)
-    yield* endUpload(directory)
-    const fiber = yield* FiberMap.run(uploads, directory, Effect.andThen(Fiber.await(sweep), tryUpload(url)))
+    const directory = releaseDirectory(softwareRoot, url)
+    yield* FiberMap.remove(fibers, directory)
+    if (!(yield* isWanted(url))) return yield* pending.remove(directory)
+    yield* pending.add(directory, url)
+    const work = Effect.gen(function* () {
+      yield* Fiber.await(sweep)
+      if (yield* tryAll(url)) yield* pending.remove(directory)
+    })
+    const fiber = yield* FiberMap.run(fibers, directory, work)
     if (how === "waiting") yield* Fiber.await(fiber)
   })
-  return NetworkCache.of({ fetch, upload, endUpload })
+
+  /** One that was not completed is built again, and then uploaded. */
+  const resumeOne = Effect.fnUntraced(function* (url: SoftwareUrl) {
+    const directory = releaseDirectory(softwareRoot, url)
+    const isComplete = yield* OwnedDirectory.open(directory).pipe(
+      Effect.flatMap((files) => files.exists(completedFile)),
+      Effect.orElseSucceed(() => false),
+    )
+    yield* isComplete ? upload(url) : pending.remove(directory)
+  })
+  const resume = Effect.flatMap(pending.all, (urls) => Effect.forEach(urls, resumeOne, { discard: true }))
+  return { endUpload, resume, upload }
 })

@@ -66,7 +66,7 @@ const obstacle = (
   return username === "" && password === "" ? undefined : "its URL has a password"
 }
 
-/** Gives what uploads one release, with all its tries; one release at a time. */
+/** Uploads releases, one at a time. */
 export const makeUploads = Effect.fnUntraced(function* (tools: UploadTools, tries: number) {
   const { config } = tools
   const turn = yield* Semaphore.make(1)
@@ -77,27 +77,38 @@ export const makeUploads = Effect.fnUntraced(function* (tools: UploadTools, trie
       Effect.orElseSucceed(() => false),
     )
 
-  return Effect.fn("NetworkCache.upload")(function* (url: SoftwareUrl) {
+  /** Whether a release is to be uploaded; tells why not where somebody may wonder. */
+  const isWanted = Effect.fnUntraced(function* (url: SoftwareUrl) {
     const why =
       obstacle(config, url) ?? ((yield* hasSharedParts(url)) ? "it has parts outside its directory" : undefined)
-    const { signatureKeyFile, upload } = config.networkCache
-    if (why !== undefined || upload === undefined || signatureKeyFile === undefined) {
-      if (why !== "") yield* Effect.logInfo(`${url} is not uploaded to the network cache: ${why}`)
-      return
+    if (why !== undefined && why !== "") {
+      yield* Effect.logInfo(`${url} is not uploaded to the network cache: ${why}`)
     }
+    return why === undefined
+  })
+
+  /** Uploads one that is wanted, with all its tries; gives whether the cache has it now. */
+  const tryAll = Effect.fn("NetworkCache.upload")(function* (url: SoftwareUrl) {
+    const { signatureKeyFile, upload } = config.networkCache
+    if (upload === undefined || signatureKeyFile === undefined) return false
     let count = 0
-    yield* turn.withPermit(uploadOnce(tools, upload, signatureKeyFile, url)).pipe(
+    return yield* turn.withPermit(uploadOnce(tools, upload, signatureKeyFile, url)).pipe(
       Effect.tap((size) => Effect.logInfo(`${url} is in the network cache (${Math.ceil(size / 1_000_000)} MB)`)),
       Effect.tapError(({ message }) => {
         count += 1
-        const then = count < tries ? `; it is tried again in ${retryInterval}` : ""
-        return Effect.logWarning(`${url} could not be uploaded to the network cache: ${message}${then}`)
+        const then = count < tries ? `in ${retryInterval}` : "when slapgrid is started"
+        const words = `${url} could not be uploaded to the network cache: ${message}`
+        return Effect.logWarning(`${words}; it is tried again ${then}`)
       }),
       Effect.retry({ times: tries - 1, schedule: Schedule.spaced(retryInterval) }),
-      Effect.ignore,
-      Effect.catchDefect((defect) => Effect.logError(`${url} could not be uploaded to the network cache`, defect)),
+      Effect.as(true),
+      Effect.orElseSucceed(() => false),
+      Effect.catchDefect((defect) =>
+        Effect.as(Effect.logError(`${url} could not be uploaded to the network cache`, defect), false),
+      ),
     )
   })
+  return { isWanted, tryAll }
 })
 
 /** Gives the size of the archive. */

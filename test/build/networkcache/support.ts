@@ -46,6 +46,8 @@ export interface Options {
   readonly compiler?: string | undefined
   /** As in a pass without an agent. */
   readonly isWaiting?: boolean
+  /** Of a node that was there before. */
+  readonly root?: string
   /** Packing does not come to an end. */
   readonly isTarEndless?: boolean
 }
@@ -77,9 +79,9 @@ const runReally = (
 
 /** What a node does beside a cache. */
 export const makeNode = Effect.fnUntraced(function* (networkCache: Partial<NetworkCacheConfig>, options: Options = {}) {
-  const root = yield* scratchDirectory
+  const root = options.root ?? (yield* scratchDirectory)
   const softwareRoot = `${root}/software`
-  fs.mkdirSync(softwareRoot)
+  fs.mkdirSync(softwareRoot, { recursive: true })
   if (isRoot) fs.chownSync(softwareRoot, stranger.uid, stranger.gid)
   fs.mkdirSync(`${root}/instances/var/run/slapgrid`, { recursive: true })
   const config = nodeConfig({
@@ -119,8 +121,14 @@ export const makeNode = Effect.fnUntraced(function* (networkCache: Partial<Netwo
     effect.pipe(Effect.provideService(References.MinimumLogLevel, "Info"), Effect.provide(Logger.layer([logger])))
   const path = `${softwareRoot}/${folder}`
   return {
+    root,
     softwareRoot,
     path,
+    /** Which uploads a next agent would take up. */
+    noted: () => {
+      const notes = `${config.instanceRoot}/var/run/slapgrid/uploads`
+      return fs.existsSync(notes) ? fs.readdirSync(notes) : []
+    },
     fetch: logged(cache.fetch(release)),
     upload: (url: SoftwareUrl = release) => logged(cache.upload(url)),
     endUpload: cache.endUpload(path),

@@ -9,7 +9,7 @@ import { parseEntry } from "../../../src/build/networkcache/entries.ts"
 import type { NetworkCacheConfig } from "../../../src/config/networkCache.ts"
 import { type FakeCache, makeCache, makeSigner, sha512, type Signer } from "../../support/FakeCache.ts"
 import { release, softwareUrl } from "../../support/facts.ts"
-import { isRoot, openBelow, stranger } from "../../support/scratch.ts"
+import { isRoot, openBelow, scratchDirectory, stranger } from "../../support/scratch.ts"
 import { eventually } from "../../support/waiting.ts"
 import { folder, makeNode, makePrivateCa, type Options, os } from "./support.ts"
 
@@ -46,6 +46,12 @@ const untilTold = (told: ReadonlyArray<string>, words: string, count = 1) =>
       `'${words}' in what was told`,
       Effect.sync(() => told.filter((line) => line.includes(words))[count - 1]),
     ),
+  )
+
+const untilSame = (list: () => ReadonlyArray<string>, wanted: ReadonlyArray<string>) =>
+  eventually(
+    `${JSON.stringify(wanted)} as what is there`,
+    Effect.sync(() => (list().join() === wanted.join() ? true : undefined)),
   )
 
 const expectClean = (softwareRoot: string): void => {
@@ -109,9 +115,10 @@ describe("a release that was built", () => {
     ["there is no key", { signatureKeyFile: undefined }, "there is no signature-private-key-file"],
   ])("is not uploaded when %s", ([, config, why]) =>
     Effect.gen(function* () {
-      const { cache, commands, told, upload } = yield* makeBuilt({ config })
+      const { cache, commands, noted, told, upload } = yield* makeBuilt({ config })
       yield* upload()
       if (why !== undefined) yield* untilTold(told, why)
+      expect(noted()).toStrictEqual([])
       expect(commands).toStrictEqual([])
       expect(cache.asked).toStrictEqual([])
     }),
@@ -210,7 +217,7 @@ describe("an upload that fails", () => {
       yield* untilTold(told, words, 2)
       yield* TestClock.adjust("30 minutes")
       yield* untilTold(told, words, 3)
-      expect(told.at(-1)).toMatch(/status 503$/)
+      expect(told.at(-1)).toMatch(/status 503; it is tried again when slapgrid is started$/)
       yield* TestClock.adjust("10 hours")
       expect(asked(cache).filter((one) => one.startsWith("PUT"))).toHaveLength(3)
       expectClean(softwareRoot)
@@ -219,13 +226,15 @@ describe("an upload that fails", () => {
 
   it.effect("is made good by the next try", () =>
     Effect.gen(function* () {
-      const { cache, told, upload } = yield* makeBuilt()
+      const { cache, noted, told, upload } = yield* makeBuilt()
       cache.fault = (_, response) => Boolean(response.destroy())
       yield* upload()
       yield* untilTold(told, "could not be uploaded")
+      expect(noted()).toStrictEqual([folder])
       cache.fault = () => false
       yield* TestClock.adjust("30 minutes")
       yield* untilTold(told, "is in the network cache")
+      yield* TestClock.withLive(untilSame(noted, []))
     }),
   )
 
@@ -313,7 +322,9 @@ it.effect("where no agent goes on, an upload is waited for, and tried once", () 
     const { cache, softwareRoot, told, upload } = yield* makeBuilt({ isWaiting: true })
     cache.fault = ({ verb }, response) => verb === "PUT" && Boolean(response.writeHead(503).end())
     yield* upload()
-    expect(told.at(-1)).toMatch(/could not be uploaded to the network cache: .* status 503$/)
+    expect(told.at(-1)).toMatch(
+      /could not be uploaded to the network cache: .* status 503; it is tried again when slapgrid is started$/,
+    )
     expectClean(softwareRoot)
     cache.fault = () => false
     yield* upload()
@@ -323,7 +334,7 @@ it.effect("where no agent goes on, an upload is waited for, and tried once", () 
 
 it.effect("an upload ends before its release changes, and nothing of it is left", () =>
   Effect.gen(function* () {
-    const { cache, endUpload, softwareRoot, upload } = yield* makeBuilt()
+    const { cache, endUpload, noted, softwareRoot, upload } = yield* makeBuilt()
     const asks = Promise.withResolvers<void>()
     cache.fault = () => {
       asks.resolve()
@@ -331,9 +342,69 @@ it.effect("an upload ends before its release changes, and nothing of it is left"
     }
     yield* upload()
     yield* Effect.promise(() => asks.promise)
+    expect(noted()).toStrictEqual([folder])
     yield* endUpload
     expectClean(softwareRoot)
+    expect(noted()).toStrictEqual([])
     expect(cache.index.size).toBe(0)
     yield* endUpload
   }),
 )
+
+describe("an upload that its agent's end cut short", () => {
+  /** What an agent left that was uploading when it ended, and what the next one is made with. */
+  const makeCutShort = Effect.gen(function* () {
+    const [cache, signer, root] = [yield* makeCache(), yield* makeSigner, yield* scratchDirectory]
+    const config = uploads(cache, signer)
+    const asks = Promise.withResolvers<void>()
+    cache.fault = () => {
+      asks.resolve()
+      return true
+    }
+    yield* Effect.scoped(
+      Effect.gen(function* () {
+        const { path, upload } = yield* makeNode(config, { root })
+        build(path)
+        yield* upload()
+        yield* Effect.promise(() => asks.promise)
+      }),
+    )
+    cache.fault = () => false
+    return { cache, config, root, path: `${root}/software/${folder}` }
+  })
+
+  it.effect("is taken up by the next one", () =>
+    Effect.gen(function* () {
+      const { cache, config, root } = yield* makeCutShort
+      const { noted } = yield* makeNode(config, { root })
+      yield* TestClock.withLive(untilSame(noted, []))
+      expect([...cache.index.keys()]).toStrictEqual([folder])
+    }),
+  )
+
+  it.effect.each<readonly [string, (path: string) => void, Options]>([
+    ["whose release is gone", (path) => fs.rmSync(path, { recursive: true }), {}],
+    ["whose release has to be built again", (path) => fs.rmSync(`${path}/.completed`), {}],
+    ["that is no longer wanted", () => undefined, { config: { upload: undefined } }],
+  ])("is forgotten when it is one %s", ([, change, options]) =>
+    Effect.gen(function* () {
+      const { cache, config, path, root } = yield* makeCutShort
+      change(path)
+      const asked = cache.asked.length
+      const { commands, noted } = yield* makeNode(config, { ...options, root })
+      expect(noted()).toStrictEqual([])
+      expect(commands).toStrictEqual([])
+      expect(cache.asked).toHaveLength(asked)
+    }),
+  )
+
+  it.effect("is left to the next agent by a pass", () =>
+    Effect.gen(function* () {
+      const { cache, config, root } = yield* makeCutShort
+      const asked = cache.asked.length
+      const { noted } = yield* makeNode(config, { root, isWaiting: true })
+      expect(noted()).toStrictEqual([folder])
+      expect(cache.asked).toHaveLength(asked)
+    }),
+  )
+})
