@@ -5,7 +5,8 @@
 // | npm pack, install in an empty project, run works                | all                                              |
 // | put its own MasterClient in, follow the status board            | a program with a master of its own …             |
 // | the README shows it in twenty lines                             | the README's program …                           |
-// | the package has types                                           | both programs are type-checked                   |
+// | the calls of the protocol that a node does without              | … other programs …                               |
+// | the package has types                                           | all programs are type-checked                    |
 import { assert, layer } from "@effect/vitest"
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import * as Context from "effect/Context"
@@ -64,6 +65,22 @@ const program = Effect.gen(function* () {
 NodeRuntime.runMain(program)
 `
 
+const tools = `
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as Effect from "effect/Effect"
+import { HttpMasterClient, loadNodeConfig, MasterTools, PartitionId, version } from "slapgrid"
+
+const program = Effect.gen(function* () {
+  const config = yield* loadNodeConfig({ file: "slapos.cfg", flags: {}, env: {} })
+  const partition = yield* Effect.provide(
+    Effect.flatMap(MasterTools, ({ partition }) => partition(PartitionId.make("slappart0"))),
+    HttpMasterClient.layer({ ...config, version }),
+  )
+  console.log(partition.id, partition.parameters["slap_computer_id"])
+})
+NodeRuntime.runMain(program)
+`
+
 const tsconfig = {
   compilerOptions: {
     target: "es2024",
@@ -75,7 +92,7 @@ const tsconfig = {
     types: ["node"],
     typeRoots: [`${root}/node_modules/@types`],
   },
-  files: ["readme.ts", "own-master.ts"],
+  files: ["readme.ts", "own-master.ts", "tools.ts"],
 }
 
 interface Project {
@@ -108,6 +125,7 @@ const makeProject: Effect.Effect<Project, never, Scope.Scope> = Effect.gen(funct
   copyFileSync(node.configFile, `${path}/slapos.cfg`)
   writeFileSync(`${path}/readme.ts`, readmeProgram())
   writeFileSync(`${path}/own-master.ts`, ownMaster)
+  writeFileSync(`${path}/tools.ts`, tools)
   writeFileSync(`${path}/tsconfig.json`, JSON.stringify(tsconfig))
   return { path, node }
 })
@@ -147,6 +165,17 @@ layer(Installed.layer, { excludeTestServices: true, timeout: "2 minutes" })("the
       const { ended, log, stdout } = yield* runToEnd([process.execPath, "readme.ts"], { cwd: path })
       assert.strictEqual(ended.code, 0, log)
       assert.match(stdout, /slappart0 started\n$/)
+    }),
+  )
+
+  it.effect("gives other programs the calls that a node does without", () =>
+    Effect.gen(function* () {
+      const { node, path } = yield* Installed
+      yield* node.supply(node.release)
+      yield* node.request("of the README")
+      const { ended, log, stdout } = yield* runToEnd([process.execPath, "tools.ts"], { cwd: path })
+      assert.strictEqual(ended.code, 0, log)
+      assert.strictEqual(stdout, "slappart0 COMP-1\n")
     }),
   )
 

@@ -22,7 +22,7 @@ export const timestampText = (timestamp: number): string => (timestamp / 1000).t
 export const guidOf = (partition: { readonly computer: string; readonly id: string }): string =>
   `${partition.computer}-${partition.id}`
 
-const ipList = (addresses: ReadonlyArray<Address>): SlapValue =>
+export const ipList = (addresses: ReadonlyArray<Address>): ReadonlyArray<SlapTuple> =>
   addresses.map((address) => new SlapTuple([address.interface, address.address]))
 
 const fullIpList = (tap: Tap | null): SlapValue | undefined =>

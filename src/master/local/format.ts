@@ -3,8 +3,7 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { ComputerId, PartitionId } from "../../domain/ids.ts"
-import type { SlapValue } from "../wire/marshal.ts"
-import { SlapObject, SlapSet, SlapTuple } from "../wire/marshal.ts"
+import { plainRecord } from "../wire/plain.ts"
 import type { Call, Outcome } from "./call.ts"
 import { dictionaryField, done, refuse } from "./call.ts"
 import type { Tap } from "./rows.ts"
@@ -35,13 +34,6 @@ const FormattedComputer = Schema.Struct({
 
 const decodeComputer = Schema.decodeUnknownResult(FormattedComputer)
 
-const plain = (value: SlapValue): unknown => {
-  if (value instanceof Map) return Object.fromEntries([...value].map(([key, item]) => [String(key), plain(item)]))
-  if (value instanceof SlapTuple || value instanceof SlapSet) return value.items.map(plain)
-  if (value instanceof SlapObject) return undefined
-  return Array.isArray(value) ? value.map(plain) : value
-}
-
 const tapOf = (tap: FormattedPartition["tap"]): Tap | null =>
   tap?.name && tap.ipv4_addr && tap.ipv4_gateway && tap.ipv4_netmask
     ? {
@@ -65,7 +57,7 @@ const savePartition = (call: Call, computer: string, partition: FormattedPartiti
 export const loadComputerConfigurationFromXML = (call: Call): Outcome =>
   Result.gen(function* () {
     if (!call.fields.has("xml")) return yield* refuse(400, "the field xml is missing or empty")
-    const decoded = decodeComputer(plain(yield* dictionaryField(call, "xml")))
+    const decoded = decodeComputer(plainRecord(yield* dictionaryField(call, "xml")))
     if (Result.isFailure(decoded)) return yield* refuse(400, `the field xml: ${decoded.failure.message}`)
     const { reference, address, netmask, partition_list } = decoded.success
     call.tables.saveComputer({ id: reference, address: address ?? null, netmask: netmask ?? null })

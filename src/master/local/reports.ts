@@ -125,9 +125,7 @@ export const softwareInstanceBang = (call: Call): Outcome =>
   Result.gen(function* () {
     const instance = yield* instanceField(call)
     log(call, instance.computer, ["partition", instance.id], "bang", optionalField(call, "message"))
-    const rootTitle = instance.root === "" ? instance.title : instance.root
-    const root = call.tables.instanceByTitle("", rootTitle)
-    for (const member of [...(root === undefined ? [] : [root]), ...call.tables.descendants(rootTitle)]) {
+    for (const member of call.tables.tree(instance)) {
       call.tables.touch(member.computer, member.id, call.now)
     }
     return yield* done("OK")

@@ -10,7 +10,13 @@ import { softwareInstanceRename } from "./rename.ts"
 import * as reports from "./reports.ts"
 import { requestComputerPartition } from "./request.ts"
 import { SupplyState } from "./rows.ts"
-import { getComputerPartitionStatus, getSoftwareInstallationStatus, statusJson } from "./status.ts"
+import {
+  getComputerPartitionStatus,
+  getComputerStatus,
+  getHostingSubscriptionIpList,
+  getSoftwareInstallationStatus,
+  statusJson,
+} from "./status.ts"
 import type { Tables } from "./tables.ts"
 
 export interface SlapRequest {
@@ -61,6 +67,8 @@ const gets: ReadonlyMap<string, Rule> = new Map<string, Rule>([
   ["/getComputerInformation", getFullComputerInformation],
   ["/registerComputerPartition", registerComputerPartition],
   ["/getComputerPartitionCertificate", getComputerPartitionCertificate],
+  ["/getHostingSubscriptionIpList", getHostingSubscriptionIpList],
+  ["/getComputerStatus", getComputerStatus],
   ["/getComputerPartitionStatus", getComputerPartitionStatus],
   ["/getSoftwareInstallationStatus", getSoftwareInstallationStatus],
 ])

@@ -1,10 +1,10 @@
-// What the embedded master tells people and tests: `status.json` with everything at once, and the two status calls of
-// the protocol. Read-only.
+// What the embedded master tells people and tests: `status.json` with everything at once, and the calls of the protocol
+// that only look. Read-only.
 import * as DateTime from "effect/DateTime"
 import * as Result from "effect/Result"
 import type { Answer, Call, Outcome } from "./call.ts"
-import { computerField, field, instanceField, marshalled, refuse } from "./call.ts"
-import { stored, timestampText } from "./documents.ts"
+import { computerField, field, instanceField, marshalled, partitionField, refuse } from "./call.ts"
+import { ipList, stored, timestampText } from "./documents.ts"
 import type { Partition, ReportRow } from "./rows.ts"
 import type { Tables } from "./tables.ts"
 
@@ -65,7 +65,7 @@ export const statusJson = (call: Call): Outcome =>
     body: `${JSON.stringify(statusOf(call.tables), undefined, 2)}\n`,
   })
 
-const statusDocument = (report: ReportRow | undefined, subject: string): Answer =>
+const statusDocument = (report: ReportRow | undefined, subject: string, text: (report: ReportRow) => string): Answer =>
   report === undefined
     ? marshalled(
         new Map<string, string | bigint>([
@@ -75,14 +75,17 @@ const statusDocument = (report: ReportRow | undefined, subject: string): Answer 
       )
     : marshalled(
         new Map([
-          ["text", report.state === "error" ? `#error ${report.message}` : `#access ${report.state}`],
+          ["text", text(report)],
           ["created_at", DateTime.toDateUtc(DateTime.makeUnsafe(report.at)).toUTCString()],
         ]),
       )
 
+const stateText = ({ message, state }: ReportRow): string =>
+  state === "error" ? `#error ${message}` : `#access ${state}`
+
 export const getComputerPartitionStatus = (call: Call): Outcome =>
   Result.map(instanceField(call), ({ computer, id }) =>
-    statusDocument(call.tables.lastReport(computer, "partition", id), `partition ${id}`),
+    statusDocument(call.tables.lastReport(computer, "partition", id), `partition ${id}`, stateText),
   )
 
 export const getSoftwareInstallationStatus = (call: Call): Outcome =>
@@ -92,5 +95,19 @@ export const getSoftwareInstallationStatus = (call: Call): Outcome =>
     if (call.tables.supply(computer.id, url) === undefined) {
       return yield* refuse(404, `software release ${url} is not supplied on ${computer.id}`)
     }
-    return statusDocument(call.tables.lastReport(computer.id, "software", url), url)
+    return statusDocument(call.tables.lastReport(computer.id, "software", url), url, stateText)
+  })
+
+/** It was heard of with its last report, whatever that was about. */
+export const getComputerStatus = (call: Call): Outcome =>
+  Result.map(computerField(call), ({ id }) =>
+    statusDocument(call.tables.newestReport(id), `computer ${id}`, () => `#access ${id}`),
+  )
+
+/** Of a free partition, none. */
+export const getHostingSubscriptionIpList = (call: Call): Outcome =>
+  Result.map(partitionField(call), ({ computer, id }) => {
+    const instance = call.tables.instance(computer, id)
+    const tree = instance === undefined ? [] : call.tables.tree(instance)
+    return marshalled(tree.flatMap(({ addresses }) => ipList(addresses)))
   })

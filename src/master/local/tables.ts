@@ -144,6 +144,13 @@ export class Tables {
     return this.#all(decoders.allocated, `${allocated} where i.root = :root order by i.title`, { root })
   }
 
+  /** All instances of the tree that an instance is part of, the root first. */
+  tree({ root, title }: Pick<Instance, "root" | "title">) {
+    const rootTitle = root === "" ? title : root
+    const first = this.instanceByTitle("", rootTitle)
+    return [...(first === undefined ? [] : [first]), ...this.descendants(rootTitle)]
+  }
+
   saveInstance(computer: string, partition: string, instance: Instance) {
     this.#run(
       `insert into instance (computer, partition, title, root, requester, requested, software, type,
@@ -238,6 +245,12 @@ export class Tables {
   /** All reports that are kept, oldest first. */
   reports() {
     return this.#all(decoders.report, "select * from report order by seq")
+  }
+
+  /** The newest report of a computer, whatever it is about. */
+  newestReport(computer: string) {
+    const sql = "select * from report where computer = :computer order by seq desc limit 1"
+    return this.#one(decoders.report, sql, { computer })
   }
 
   /** The newest report about the subject's state: bangs are pleas and no states. */

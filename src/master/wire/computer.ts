@@ -11,6 +11,8 @@ import type {
   SoftwareRequestedState,
 } from "../../domain/DesiredState.ts"
 import { type ComputerId, PartitionId, SoftwareUrl } from "../../domain/ids.ts"
+import type { Parameters, PartitionRecord } from "../MasterTools.ts"
+import { plainRecord } from "./plain.ts"
 import { pythonStr } from "./pythonText.ts"
 import { type SlapClassName, SlapObject, type SlapValue } from "./SlapValue.ts"
 import { WireError } from "./WireError.ts"
@@ -43,6 +45,35 @@ export const decodeComputer = (value: SlapValue, computer: ComputerId): Result.R
       partitions: usablePartitions.usable,
       rejected: [...usableSoftware.rejected, ...usablePartitions.rejected],
     }
+  })
+
+/** One partition alone; what cannot be used of it, or is another one, is an error. */
+export const decodePartitionRecord = (
+  value: SlapValue,
+  computer: ComputerId,
+  id: PartitionId,
+): Result.Result<PartitionRecord, WireError> =>
+  Result.gen(function* () {
+    const partition = yield* Result.mapError(
+      decodePartition(value, computer),
+      ({ reason, subject }) => new WireError({ message: `${subject}: ${reason}` }),
+    )
+    if (!isInstance(value, "ComputerPartition") || partition.id !== id) {
+      return yield* wireError(`the document is about partition ${partition.id}, not ${id}`)
+    }
+    const guid = attribute(value, "_instance_guid")
+    return {
+      ...partition,
+      guid: typeof guid === "string" ? guid : undefined,
+      parameters: yield* parametersIn(value, "_parameter_dict"),
+      connection: yield* parametersIn(value, "_connection_dict"),
+    }
+  })
+
+const parametersIn = (partition: SlapObject, name: string): Result.Result<Parameters, WireError> =>
+  Result.mapBoth(dictionary(partition, name), {
+    onSuccess: plainRecord,
+    onFailure: (message) => new WireError({ message }),
   })
 
 const wireError = (message: string): Result.Result<never, WireError> => Result.fail(new WireError({ message }))

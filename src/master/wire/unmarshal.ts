@@ -39,6 +39,8 @@ export interface Frame {
   text: string
   /** How many values and characters it holds with all references written out. */
   size: number
+  /** How deep values lie in it with all references written out. */
+  depth: number
   /** Once it was closed; for references to it. */
   value: SlapValue | undefined
 }
@@ -68,7 +70,7 @@ export class MarshalReader implements XmlHandler {
     } else {
       checkPlace(parent, name)
     }
-    const frame: Frame = { name, attributes, items: [], text: "", size: 1, value: undefined }
+    const frame: Frame = { name, attributes, items: [], text: "", size: 1, depth: 0, value: undefined }
     if (attributes !== noAttributes) {
       checkAttributes(name, attributes)
       this.#identify(frame)
@@ -117,6 +119,10 @@ export class MarshalReader implements XmlHandler {
   protected finish(frame: Frame, parent: Frame): void {
     frame.value = frame.name === "reference" ? this.#referred(frame) : build(frame)
     give(parent, frame.value, frame.size)
+    parent.depth = Math.max(parent.depth, frame.depth + 1)
+    if (parent.depth > maximumDepth) {
+      fault(`values are nested deeper than ${maximumDepth} with their references written out`)
+    }
   }
 
   #identify(frame: Frame): void {
@@ -135,9 +141,10 @@ export class MarshalReader implements XmlHandler {
     if (frame.items.length > 0) {
       fault("<reference> is not empty")
     }
-    const { size, value } =
+    const { depth, size, value } =
       this.#known.get(id) ?? fault(`a reference to ${quote(id)}, which nothing before it has as its id`)
     frame.size = size
+    frame.depth = depth
     return value ?? (value === null ? null : fault(`a reference to ${quote(id)} inside of that value itself`))
   }
 }

@@ -7,6 +7,7 @@ import { ComputerId, PartitionId, SoftwareUrl } from "../../../src/domain/ids.ts
 import type { Report } from "../../../src/domain/Report.ts"
 import { HttpMasterClient, type HttpMasterOptions } from "../../../src/master/http/HttpMasterClient.ts"
 import { MasterClient } from "../../../src/master/MasterClient.ts"
+import { MasterTools } from "../../../src/master/MasterTools.ts"
 import { exchanges } from "../wire/vectors.ts"
 
 export const computerId = Schema.decodeSync(ComputerId)("COMP-1")
@@ -18,18 +19,21 @@ export const computerXml = exchanges.findLast(({ path }) => path === "/getFullCo
 export const started: Report = { _tag: "Partition", id: slappart0, state: "started" }
 export const bang: Report = { _tag: "Bang", id: slappart0, message: "hello" }
 
+const built = (masterUrl: string, options: Partial<HttpMasterOptions>) =>
+  Layer.build(
+    HttpMasterClient.layer({
+      masterUrl,
+      computerId,
+      certificates: undefined,
+      masterCaFile: undefined,
+      version: "1.2.3",
+      ...options,
+    }),
+  )
+
 /** A client that lives as long as the test's scope. */
 export const clientOf = (masterUrl: string, options: Partial<HttpMasterOptions> = {}) =>
-  Effect.map(
-    Layer.build(
-      HttpMasterClient.layer({
-        masterUrl,
-        computerId,
-        certificates: undefined,
-        masterCaFile: undefined,
-        version: "1.2.3",
-        ...options,
-      }),
-    ),
-    Context.get(MasterClient),
-  )
+  Effect.map(built(masterUrl, options), Context.get(MasterClient))
+
+/** The calls for other programs, likewise. */
+export const toolsOf = (masterUrl: string) => Effect.map(built(masterUrl, {}), Context.get(MasterTools))

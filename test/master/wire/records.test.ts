@@ -40,6 +40,11 @@ const doubled = Array.from(
   (_, n) => `<list id="n${n}">${n === 0 ? "<int>1</int>" : `<reference id="n${n - 1}"/>`.repeat(2)}</list>`,
 )
 
+const chained = Array.from(
+  { length: 300 },
+  (_, n) => `<list id="c${n}">${n === 0 ? "" : `<reference id="c${n - 1}"/>`}</list>`,
+)
+
 describe("what is wrong within a record costs that record", () => {
   const wrong: ReadonlyArray<readonly [what: string, more: string, reason: string]> = [
     ["NUL as a reference", text("a&#0;b"), 'the character reference "#0" is not allowed'],
@@ -73,6 +78,7 @@ describe("what is wrong within a record costs that record", () => {
     ["a broken number", "<int>1.5</int>", "which is no integer"],
     ["a key without a value", `<dictionary>${text("a")}</dictionary>`, "a key without a value"],
     ["a key twice", `<dictionary>${`${text("a")}<none/>`.repeat(2)}</dictionary>`, 'has its key "a" twice'],
+    ["values in each other by references", `<list>${chained.join("")}</list>`, "256 with their references written out"],
     ["more than anybody can hold", `<list>${doubled.join("")}</list>`, "too large with its references written out"],
   ]
 
