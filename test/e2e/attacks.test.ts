@@ -26,7 +26,14 @@ import {
   table,
   toldBy,
 } from "../support/attacks/machine.ts"
-import { agentEnvironment, probe, processAttacks, runCarelessly, type Targets } from "../support/attacks/processes.ts"
+import {
+  agentEnvironment,
+  inAgentSession,
+  probe,
+  processAttacks,
+  runCarelessly,
+  type Targets,
+} from "../support/attacks/processes.ts"
 import { makeFile, type Victim } from "../support/attacks/victims.ts"
 import { childOf, isAlive } from "../support/processes.ts"
 import type { Program } from "../support/Program.ts"
@@ -108,7 +115,7 @@ const makeBattle = Effect.gen(function* () {
 
   const wants = (partition: TestPartition) => node.master.change(partition.id, { software, timestamp: "1000" })
   yield* Effect.forEach([neighbour, ...others], wants)
-  const agent = yield* node.startAgentWith(agentEnvironment)
+  const agent = yield* node.startAgentWith(agentEnvironment, inAgentSession)
   yield* Effect.forEach([neighbour, ...others], ({ id }, index) =>
     node.master.awaitReport(id, failing.has(roles[index - 1] ?? "") ? "error" : "started"),
   )

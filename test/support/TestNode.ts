@@ -166,11 +166,15 @@ export class TestNode<Master extends TestMaster = TestMaster> {
     return this.startAgentWith({})
   }
 
-  /** The same with more in its environment. */
-  startAgentWith(env: Readonly<Record<string, string>>): Effect.Effect<Program, never, Scope.Scope> {
+  /** The same with more in its environment, and by whatever these words are. */
+  startAgentWith(
+    env: Readonly<Record<string, string>>,
+    words: ReadonlyArray<string> = [],
+  ): Effect.Effect<Program, never, Scope.Scope> {
     return Effect.gen({ self: this }, function* () {
       const isCached = existsSync(`${this.instanceRoot}/var/run/slapgrid/desired.json`)
-      const agent = yield* start(this.agentCommand, { env })
+      const [program, ...rest] = [...words, ...this.agentCommand]
+      const agent = yield* start([program ?? "", ...rest], { env })
       yield* agent.awaitLine(" runs COMP-1 of ")
       this.#agent = agent
       // One that knows what to run would ask within the hour.

@@ -15,6 +15,7 @@ import resource
 import select
 import signal
 import struct
+import sys
 
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
@@ -22,6 +23,9 @@ PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 CAPABILITY_VERSION_3 = 0x20080522
 FALLOC_FL_COLLAPSE_RANGE = 8
+KEYCTL_JOIN_SESSION_KEYRING = 1
+# C libraries have no function for keyctl(2).
+KEYCTL = {"x86_64": 250, "aarch64": 219, "riscv64": 219, "ppc64le": 271, "s390x": 280}
 # What a login gives a user; Node raises the agent's own as far as it can.
 OPEN_FILES = 1024
 
@@ -48,6 +52,19 @@ def drop_capabilities():
     """capset(2) with empty effective, permitted and inheritable sets."""
     header = struct.pack("=Ii", CAPABILITY_VERSION_3, 0)
     checked(libc.capset(header, struct.pack("=6I", 0, 0, 0, 0, 0, 0)))
+
+
+def leave_keyring():
+    """
+    Takes an empty session keyring: whoever has the agent's possesses the keys in it, of whatever user he is. Before the
+    change of user, whose quota of keys could be less than its processes.
+    """
+    number = KEYCTL.get(os.uname().machine) if sys.maxsize > 2**32 else None
+    if number is None or libc.syscall(number, KEYCTL_JOIN_SESSION_KEYRING, None) >= 0:
+        return
+    # A kernel or a container without keyrings has nothing to hide.
+    if ctypes.get_errno() not in (errno.ENOSYS, errno.EPERM):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 def start_time(pid):
@@ -120,8 +137,10 @@ def become_program(request, at):
     if request["processes"] is not None:
         limit(resource.RLIMIT_NPROC, request["processes"])
     reset_badness()
-    at("change its user")
     if request["user"] is not None:
+        at("leave the agent's keyring")
+        leave_keyring()
+        at("change its user")
         become(request["user"])
     if request["dies"]:
         # Not before the change of user, which resets it.

@@ -32,6 +32,31 @@ export interface Targets {
   readonly stays: boolean
 }
 
+/** keyctl(2) and add_key(2), which no library has. */
+const keyctl = `
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+ADD_KEY, KEYCTL = {"x86_64": (248, 250)}.get(os.uname().machine, (217, 219))
+JOIN, SEARCH, READ, SESSION = 1, 10, 11, ctypes.c_int(-3)
+`
+const agentKey = "slapgrid-test"
+
+/** Words that run what follows in a session with a secret key, such as a ticket of Kerberos. */
+const withKey = [
+  "/usr/bin/python3",
+  "-IS",
+  "-c",
+  `${keyctl}
+ok = libc.syscall(KEYCTL, JOIN, None) > 0 and libc.syscall(ADD_KEY, b"user", b"${agentKey}", b"secret", 6, SESSION) > 0
+os.execvp(sys.argv[1], sys.argv[1:]) if ok else sys.exit(1)`,
+] as const
+
+/** Containers often have none. */
+const hasKeyrings = spawnSync(withKey[0], [...withKey.slice(1), "true"]).status === 0
+
+/** Words that run what follows as the attacked agents are run. */
+export const inAgentSession: ReadonlyArray<string> = hasKeyrings ? withKey : []
+
 export const processAttacks: ReadonlyArray<ProcessAttack> = [
   { name: "signals the agent", tries: "signal_agent" },
   { name: "signals the agent's launcher", tries: "signal_launcher" },
@@ -58,6 +83,7 @@ export const processAttacks: ReadonlyArray<ProcessAttack> = [
   { name: "finds the agent's terminal", tries: "find_terminal" },
   { name: "leaves its cgroup", tries: "leave_cgroup" },
   { name: "takes the processor from others", tries: "raise_priority" },
+  ...(hasKeyrings ? [{ name: "reads a key of the agent's session", tries: "read_keys" }] : []),
   { name: "mounts over others' directories", tries: "mount_over" },
 ]
 
@@ -74,7 +100,7 @@ import ctypes, json, os, signal, socket, subprocess, time
 
 with open(${JSON.stringify(targets)}) as file:
     T = json.load(file)
-libc = ctypes.CDLL(None, use_errno=True)
+${keyctl}
 inherited = sorted(int(name) for name in os.listdir("/proc/self/fd"))
 
 def must(ok):
@@ -157,6 +183,10 @@ class Attacks:
     def leave_cgroup():
         with open(T["cgroup"] + "/cgroup.procs", "w") as file:
             file.write("0")
+    def read_keys():
+        key = libc.syscall(KEYCTL, SEARCH, SESSION, b"user", b"${agentKey}", None)
+        must(key > 0)
+        must(libc.syscall(KEYCTL, READ, key, ctypes.create_string_buffer(100), 100) > 0)
     def raise_priority():
         os.nice(-5)
         os.nice(5)
@@ -180,12 +210,11 @@ if T["stays"]:
     time.sleep(100000)
 `
 
-/** Runs the program as a careless agent would: with its user, environment, terminal and descriptors. */
-export const runCarelessly = (path: string, cwd: string): void =>
+/** Runs the program as a careless agent would: with its user, environment, terminal, descriptors and keys. */
+export const runCarelessly = (path: string, cwd: string): void => {
   // script(1) gives it a terminal, the shell a descriptor.
-  void spawnSync("script", ["--quiet", "--return", "--command", `exec 9</etc/hostname; exec ${path}`, "/dev/null"], {
-    cwd,
-    env: { ...process.env, ...agentEnvironment },
-    stdio: "ignore",
-    timeout: 20_000,
-  })
+  const script = ["script", "--quiet", "--return", "--command", `exec 9</etc/hostname; exec ${path}`, "/dev/null"]
+  const [program = "", ...words] = [...inAgentSession, ...script]
+  const env = { ...process.env, ...agentEnvironment }
+  spawnSync(program, words, { cwd, env, stdio: "ignore", timeout: 20_000 })
+}
