@@ -1,6 +1,6 @@
-// Files of certificates and keys (PEM): their text for a TLS connection, and from when until when what is in them is
-// valid. Paths come from the configuration and may be links, as tools that renew certificates make them.
-import { X509Certificate } from "node:crypto"
+// Files of certificates and keys (PEM): their text for a TLS connection, from when until when what is in them is valid,
+// and whether a key may be used. Paths come from the configuration and may be links, as tools that renew certificates make them.
+import { createPrivateKey, X509Certificate } from "node:crypto"
 import { constants } from "node:fs"
 import { open } from "node:fs/promises"
 
@@ -33,5 +33,26 @@ export const validitiesIn = (pem: string): ReadonlyArray<Validity> | undefined =
     })
   } catch {
     return undefined
+  }
+}
+
+/** Of the text of a key, and of an RSA key's modulus: a signature then takes a fraction of a second. */
+const maximumKey = 12 * 1024
+const maximumModulus = 8192
+const usualKeys = new Set<string | undefined>(["rsa", "rsa-pss", "ec", "ed25519", "ed448"])
+
+/**
+ * Why a key that a partition's user may have made is not to be used; undefined when it may be. Signing is the event loop's
+ * own work, and with a key of a hundred thousand bits it takes minutes.
+ */
+export const keyProblem = (pem: string): string | undefined => {
+  if (pem.length > maximumKey) return `it has ${pem.length} bytes, more than ${maximumKey}`
+  try {
+    const { asymmetricKeyDetails, asymmetricKeyType } = createPrivateKey(pem)
+    const { modulusLength = 0 } = asymmetricKeyDetails ?? {}
+    if (modulusLength > maximumModulus) return `its key has ${modulusLength} bits, more than ${maximumModulus}`
+    return usualKeys.has(asymmetricKeyType) ? undefined : `it is a ${asymmetricKeyType} key`
+  } catch {
+    return "it is no private key in PEM without a passphrase"
   }
 }

@@ -2,7 +2,7 @@
 // environment, and short-lived pools for partitions that speak with their own certificate.
 import { createSecureContext } from "node:tls"
 import { Agent, type Dispatcher, EnvHttpProxyAgent } from "undici"
-import { readPem, type Validity, validitiesIn } from "../../files/certificates.ts"
+import { keyProblem, readPem, type Validity, validitiesIn } from "../../files/certificates.ts"
 import { isLoopback, systemCertificates } from "../../files/network.ts"
 import { CredentialsError, maximumAnswer } from "./failures.ts"
 
@@ -68,7 +68,11 @@ export class Connections {
       return undefined
     }
     try {
-      return this.#connect(files, await this.#read(files))
+      const credentials = await this.#read(files)
+      // The files are a partition's own: whatever its user has put into them.
+      const problem = credentials.key && keyProblem(credentials.key)
+      if (problem) throw new CredentialsError(`${files.keyFile} is not used: ${problem}`)
+      return this.#connect(files, credentials)
     } catch (error) {
       if (error instanceof CredentialsError && isMissing(error.cause)) {
         return undefined

@@ -8,6 +8,7 @@ import * as TestClock from "effect/testing/TestClock"
 import { afterAll, beforeAll, expect, vi } from "vitest"
 import type { HttpMasterOptions } from "../../../src/master/http/HttpMasterClient.ts"
 import { type Authority, makeAuthority } from "../../support/Authority.ts"
+import { makeGiantPair } from "../../support/attacks/keys.ts"
 import { fakeMaster, type Script } from "./server.ts"
 import { bang, clientOf, computerXml, slappart0, started } from "./support.ts"
 
@@ -247,6 +248,27 @@ describe("a partition's bang", () => {
         ["/softwareInstanceBang", "partition"],
         ["/startedComputerPartition", "COMP-1"],
       ])
+    }),
+  )
+
+  it.effect("is not signed with a key that would keep the agent busy, which a partition can make", () =>
+    Effect.gen(function* () {
+      const master = yield* tlsMaster(() => ({}))
+      const client = yield* clientOf(master.url, trusted())
+      const { certificate, key } = makeGiantPair(12_288)
+      writeFileSync(file(`${slappart0}.crt`), certificate)
+      writeFileSync(file(`${slappart0}.key`), key)
+      yield* Effect.addFinalizer(() =>
+        Effect.sync(() => {
+          rmSync(file(`${slappart0}.crt`))
+          rmSync(file(`${slappart0}.key`))
+        }),
+      )
+      const error = yield* Effect.flip(client.report(bang))
+      expect(error).toMatchObject({ reason: "Unauthorised" })
+      expect(error.message).toContain(`${file(`${slappart0}.key`)} is not used: its key has 12288 bits`)
+      yield* client.report(started)
+      expect(master.received.map(({ client }) => client)).toStrictEqual(["COMP-1"])
     }),
   )
 })
