@@ -14,6 +14,9 @@ import { describeCertificates, warningOf } from "./certificates.ts"
 /** How soon a renewed file is noticed. */
 const interval = "1 minute"
 
+/** Of a partition's chain; its user could have thousands looked at every minute. */
+const maximumChain = 64 * 1024
+
 const lookAt = Effect.fnUntraced(function* (path: string, use: "shown" | "trusted") {
   const now = yield* Clock.currentTimeMillis
   return yield* Effect.match(
@@ -31,7 +34,7 @@ const lookAtPartitions = Effect.fnUntraced(function* (repository: string) {
   const names = (yield* directory.names()).filter((name) => name.endsWith(".crt"))
   const now = yield* Clock.currentTimeMillis
   return yield* Effect.forEach(names, (name) =>
-    Effect.match(directory.read(name), {
+    Effect.match(directory.read(name, maximumChain), {
       onSuccess: (pem) =>
         pem === "" ? undefined : warningOf(`${repository}/${name}`, "shown", validitiesIn(pem), now),
       onFailure: () => undefined,
