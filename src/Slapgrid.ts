@@ -2,6 +2,7 @@
 // Closing it stops every service in order; nothing is left behind.
 import * as Layer from "effect/Layer"
 import { NodeSupervisor } from "./actors/NodeSupervisor.ts"
+import { Persistence } from "./actors/retry.ts"
 import { SinglePass } from "./actors/SinglePass.ts"
 import { PartitionActors } from "./actors/partition/PartitionActor.ts"
 import { SoftwareActors } from "./actors/software/SoftwareActor.ts"
@@ -105,7 +106,7 @@ const layerSinglePass = (config: NodeConfigShape) =>
     { cache: NetworkCache.layerWaiting, usage: UsageActors.layerOnDemand },
     config,
     {},
-  ).pipe(Layer.provide(httpMaster(config)))
+  ).pipe(Layer.provide([httpMaster(config), Layer.succeed(Persistence, false)]))
 
 const httpMaster = (config: NodeConfigShape) =>
   HttpMasterClient.layer({

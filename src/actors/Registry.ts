@@ -25,7 +25,7 @@ import type { Takeover } from "../process/takeover/Takeover.ts"
 import type { Outbox } from "../report/Outbox.ts"
 import type { StatusBoard } from "../report/StatusBoard.ts"
 import { allOfThem, checkPromises, collectGarbage, orFailed, releasesOf, tellDefect } from "./orders.ts"
-import type { PartitionOrder, PartitionWish } from "./partition/decide.ts"
+import { type PartitionOrder, type PartitionWish, wishKey } from "./partition/decide.ts"
 import type { PartitionActor, PartitionActors } from "./partition/PartitionActor.ts"
 import type { SoftwareOrder } from "./software/decide.ts"
 import { planNode } from "./planning.ts"
@@ -126,13 +126,22 @@ export class Registry {
           samePartition(wish.partition, one) &&
           wish.isSoftwareReady === this.#isSoftwareReady(one),
       )
-      yield* this.#rejections.follow(state)
+      const mended = new Set(yield* this.#rejections.follow(state))
+      // Those that are wanted as before: others will tell what is done with them.
+      const same = state.partitions.filter((one) => mended.has(one.id) && this.#isWantedAs(one))
       const missed = partitions.gone.filter((id) => !this.#rejections.has(id))
       yield* Effect.forEach(missed, this.#miss)
       yield* Effect.forEach(partitions.tell, this.#tellPartition)
+      yield* Effect.forEach(same, ({ id }) => this.#partitions.get(id)?.actor.retell ?? Effect.void, { discard: true })
       // A record that could not be read can be about any partition.
       if (state.rejected.length === 0) yield* this.#parts.takeover.follow(state.partitions.map(({ id }) => id))
     })
+  }
+
+  /** Whether a partition was wanted so before. */
+  #isWantedAs(partition: DesiredPartition): boolean {
+    const before = this.#partitions.get(partition.id)?.wish
+    return before !== undefined && wishKey(before) === wishKey({ ...before, partition })
   }
 
   /**

@@ -18,7 +18,8 @@ export class Rejections {
     return this.#told.has(id)
   }
 
-  follow({ partitions, rejected }: DesiredState): Effect.Effect<void> {
+  /** Gives those whose record is usable again: what the master knows of them is no longer true. */
+  follow({ partitions, rejected }: DesiredState): Effect.Effect<ReadonlyArray<PartitionId>> {
     return Effect.suspend(() => {
       // Of two records about one partition the usable one counts.
       const usable = new Set(partitions.map(({ id }) => id))
@@ -29,7 +30,8 @@ export class Rejections {
         ),
       )
       const news = [...this.#told].filter(([id, reason]) => before.get(id) !== reason)
-      return Effect.forEach(
+      const mended = [...before.keys()].filter((id) => usable.has(id))
+      const tell = Effect.forEach(
         news,
         ([id, reason]) =>
           // The cause last: masters keep only the end.
@@ -41,6 +43,7 @@ export class Rejections {
           }),
         { discard: true },
       )
+      return Effect.as(tell, mended)
     })
   }
 }

@@ -21,6 +21,7 @@ import {
   passStatus,
   type Selection,
   selectSubjects,
+  unusableOutcomes,
   type WorkRequest,
 } from "../domain/Pass.ts"
 import type { MasterError } from "../master/MasterError.ts"
@@ -77,7 +78,9 @@ export class Passes extends Context.Service<
         // A check of promises changes nothing of what the board shows.
         if (request._tag !== "Promise") yield* Effect.forkScoped(Stream.runForEach(board.changes, progress.look))
         yield* Queue.offer(orders, { ...selection, id: ++passes, request, state, standing, settle: progress.settle })
-        return [...(yield* progress.outcomes), ...unusable(request, state)]
+        const unusable = unusableOutcomes(request, state.rejected)
+        yield* Effect.forEach(unusable, (outcome) => log.put({ _tag: "Settled", ...outcome }), { discard: true })
+        return [...(yield* progress.outcomes), ...unusable]
       }, Effect.scoped)
 
       const conduct = (request: WorkRequest, log: PassLog) =>
@@ -187,12 +190,6 @@ const unanswered = (error: MasterError): PassEvent => {
   const message = `${lackOf(error)}, nothing is processed and what runs goes on: ${error.message}`
   return { _tag: "Ended", status, message }
 }
-
-/** Records that nobody can work on count as failed where all were meant. */
-const unusable = (request: WorkRequest, state: DesiredState): ReadonlyArray<PassOutcome> =>
-  request.only.length > 0
-    ? []
-    : state.rejected.map(({ reason, subject }) => ({ subject, result: "Failed", state: "unusable", problem: reason }))
 
 const subjectsOf = (request: WorkRequest, { partitions, software }: Selection): ReadonlyArray<string> => [
   ...software.map(({ url }) => url),

@@ -168,6 +168,18 @@ export const partitionOutcome = (subject: string, rest: PartitionRest): PassOutc
   }
 }
 
+/** Records that nobody can work on are failures of a pass that means all of their kind. */
+export const unusableOutcomes = (
+  request: WorkRequest,
+  rejected: DesiredState["rejected"],
+): ReadonlyArray<PassOutcome> => {
+  if (request.only.length > 0) return []
+  const others = request._tag === "Software" ? "partition" : "software"
+  return rejected
+    .filter(({ subject }) => subject !== others && !subject.startsWith(`${others} `))
+    .map(({ reason, subject }) => ({ subject, result: "Failed", state: "unusable", problem: reason }))
+}
+
 /** What came of the promises of a partition. */
 export interface PromisesRest {
   /** Why they were not checked. */

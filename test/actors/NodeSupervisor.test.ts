@@ -130,6 +130,7 @@ const making = Effect.fnUntraced(function* (layer: typeof NodeSupervisor.layer) 
           outcome: (order: number) => rests.call([id, order]),
           isUnmarked: () => unmarked.has(id),
           plan: (wish: PartitionWish) => Effect.succeed(planned(wish)),
+          retell: Effect.sync(() => void told.push(`${id} told again`)),
           checkPromises: checks.call(id),
         }
       }),
@@ -573,7 +574,30 @@ describe("what cannot be followed", () => {
           log: log(reason),
         })),
       )
-      expect(yield* news).toStrictEqual([])
+      expect(yield* news).toStrictEqual(["slappart1 told again"])
+    }),
+  )
+
+  it.effect("and can be again is told again how it is, unless something else is wanted of it", () =>
+    Effect.gen(function* () {
+      const { news, update } = yield* supervised
+      const rejected = [unusable("state paused")]
+      const others = (changes: Partial<DesiredPartition>) => ({
+        ...both,
+        partitions: [desiredPartition(), desiredPartition({ id: slappart1, ...changes })],
+      })
+      yield* update(others({}))
+      yield* news
+      yield* update({ ...named, rejected })
+      yield* update(others({ timestamp: "2" }))
+      yield* update({ ...named, rejected })
+      yield* update({ partitions: [desiredPartition()] })
+      yield* update(others({ timestamp: "2" }))
+      expect((yield* news).filter((line) => line.includes("again"))).toStrictEqual([])
+      yield* update({ ...named, rejected })
+      // It comes with news of what the master has heard.
+      yield* update(others({ timestamp: "2", accessStatus: "#error what is wanted of it" }))
+      expect((yield* news).at(-1)).toBe("slappart1 told again")
     }),
   )
 

@@ -158,18 +158,26 @@ describe("a pass", () => {
     }),
   )
 
-  it.effect("counts records that nobody can use as failed, unless others are meant", () =>
+  it.effect("tells records that nobody can use as failed, unless others are meant", () =>
     Effect.gen(function* () {
       const { answer, orders, start } = yield* making()
-      const rejected = [{ subject: "partition ../x", reason: "not a name" }]
-      for (const [only, status] of [
-        [[], 1],
-        [["slappart0"], 0],
+      const rejected = [
+        { subject: "partition ../x", reason: "not a name" },
+        { subject: "software", reason: "no URL" },
+      ]
+      for (const [only, status, told] of [
+        [[], 1, ["partition ../x: not a name", "slappart0"]],
+        [["slappart0"], 0, ["slappart0"]],
       ] as const) {
-        const { end } = yield* start(request({ only }))
+        const { end, told: events } = yield* start(request({ only }))
         yield* answer(Effect.succeed(desiredState({ partitions: [desiredPartition()], rejected })))
         yield* (yield* Queue.take(orders)).settle(done("slappart0"))
         expect(yield* end).toMatchObject({ status })
+        expect(
+          events.flatMap((event) =>
+            event._tag === "Settled" ? [[event.subject, event.problem].filter(Boolean).join(": ")] : [],
+          ),
+        ).toStrictEqual(told)
       }
     }),
   )

@@ -12,6 +12,7 @@ import {
   type PassOutcome,
   promisesOutcome,
   selectSubjects,
+  unusableOutcomes,
   softwareOutcome,
   type SoftwareRequest,
   type WorkRequest,
@@ -188,4 +189,15 @@ describe("a software pass", () => {
   ] as const)("garbage: %j removed, %j failed", (removed, problems, result, shown, problem) => {
     expect(garbageOutcome(removed, problems)).toMatchObject({ result, state: shown, problem })
   })
+})
+
+it.each([
+  ["Software", [], ["software /x", "x"]],
+  ["Instance", [], ["partition y", "x"]],
+  ["Promise", [], ["partition y", "x"]],
+  ["Instance", ["slappart0"], []],
+] as const)("records that cannot be used fail a pass about all of their kind: %s %j", (_tag, only, failed) => {
+  const rejected = ["software /x", "partition y", "x"].map((subject) => ({ subject, reason: "why" }))
+  const request = { _tag, only, isForced: false, collectsGarbage: false, stops: false, isDebug: false }
+  expect(unusableOutcomes(request, rejected).map(({ subject }) => subject)).toStrictEqual(failed)
 })

@@ -68,6 +68,8 @@ export class Health {
   #hasChecked: object | undefined
   /** What the master has heard; undefined: nothing in this life of the agent. */
   #told: Told | undefined
+  /** What was found since the last processing. */
+  #failure: string | undefined
   /** What the master said last. */
   #accessStatus: Told | undefined
   #recovery = Deferred.makeUnsafe<void>()
@@ -88,6 +90,7 @@ export class Health {
   processed(software: SoftwareUrl | undefined): Effect.Effect<void, PromisesFailed> {
     return Effect.gen({ self: this }, function* () {
       const { failure } = yield* this.#check(software, afterProcessing)
+      this.#failure = failure
       this.#told = failure === undefined ? "Kept" : "Failing"
       this.#recovery = Deferred.makeUnsafe()
       if (failure !== undefined) return yield* new PromisesFailed({ message: failure })
@@ -172,15 +175,25 @@ export class Health {
   }
 
   #tell({ failure }: Check): Effect.Effect<void> {
-    const { id, outbox } = this.#parts
+    const { id } = this.#parts
     return Effect.gen({ self: this }, function* () {
+      this.#failure = failure
       const news = newsFor(this.#told ?? "Kept", failure !== undefined)
       if (news === undefined) return
-      this.#told = news
       yield* failure === undefined
         ? Effect.logInfo(`all promises of ${id} are kept again`)
         : Effect.logWarning(`${id}: ${failure}`)
-      yield* outbox.offer(
+      yield* this.retell
+    })
+  }
+
+  /** Tells the master what the last check found, although it may know. */
+  get retell(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const { id, outbox } = this.#parts
+      const failure = this.#failure
+      this.#told = failure === undefined ? "Kept" : "Failing"
+      return outbox.offer(
         failure === undefined
           ? { _tag: "Partition", id, state: "started" }
           : { _tag: "Partition", id, state: "error", log: failure },

@@ -37,6 +37,8 @@ export interface PartitionActor extends Actor<PartitionWish> {
   readonly isUnmarked: () => boolean
   /** What would be done for a wish, without doing it. */
   readonly plan: (wish: PartitionWish) => Effect.Effect<PlannedPartition>
+  /** Tells the master once more how the partition is, who has heard something else: unless work under way will tell. */
+  readonly retell: Effect.Effect<void>
   /** Checks all its promises now, and waits for what comes of it. The master is told nothing. */
   readonly checkPromises: Effect.Effect<HealthCheck>
 }
@@ -102,6 +104,7 @@ export class PartitionActors extends Context.Service<
           outcome: outcomes.of,
           isUnmarked: () => isBusy(completion),
           plan: (wish: PartitionWish) => supervision.plan(wish),
+          retell: supervision.retell,
           checkPromises: health.check,
         }
       })

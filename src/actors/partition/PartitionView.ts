@@ -25,6 +25,14 @@ export class PartitionView {
     this.#board = board
   }
 
+  get state(): PartitionActualState {
+    return this.#state
+  }
+
+  get error(): string | undefined {
+    return this.#error
+  }
+
   /** From where the services' part comes. */
   watch(services: () => ReadonlyArray<ServiceStatus>): void {
     this.#services = services

@@ -2,11 +2,10 @@
 // way pointless cancels it; a crash of this body ends no service.
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Random from "effect/Random"
 import type { PlannedPartition } from "../../domain/Plan.ts"
 import { type Mailbox, nextWish } from "../Actor.ts"
 import { planPartition } from "../plan.ts"
-import { retryDelay } from "../retry.ts"
+import { nextTry } from "../retry.ts"
 import {
   decide,
   type Hold,
@@ -119,6 +118,19 @@ export class Supervision {
     return Effect.map(work.periodicity(partition.software), (maximum = periods.maximum) => ({ ...periods, maximum }))
   }
 
+  /** Tells the master how it is, who has heard something else meanwhile; work under way will tell of itself. */
+  get retell(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const { health, outbox, view, work } = this.#parts
+      const { error, state } = view
+      if (this.#decision?._tag !== "Wait") return Effect.void
+      if (error !== undefined) return outbox.offer({ _tag: "Partition", id: work.id, state: "error", log: error })
+      if (state === "started") return health.retell
+      if (state !== "stopped" && state !== "destroyed") return Effect.void
+      return outbox.offer({ _tag: "Partition", id: work.id, state })
+    })
+  }
+
   /** What would be done for a wish, without doing it. */
   plan(wish: PartitionWish): Effect.Effect<PlannedPartition> {
     return Effect.gen({ self: this }, function* () {
@@ -197,8 +209,8 @@ export class Supervision {
     const { id, requested } = wish.partition
     return Effect.gen({ self: this }, function* () {
       const failures = memory.hold?.wish === wishKey(wish) ? memory.hold.failures + 1 : 1
-      const delay = retryDelay(failures) * (0.75 + (yield* Random.next) / 2)
-      yield* Effect.logError(`${message}\n${id} is tried again in ${Math.round(delay / 1000)} s`)
+      const { delay, line } = yield* nextTry(id, failures)
+      yield* Effect.logError(`${message}${line}`)
       const isByPromises = _tag === "PromisesFailed"
       yield* view.show("failed", message, isByPromises)
       // What promises say has a place of its own.

@@ -5,7 +5,6 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FiberHandle from "effect/FiberHandle"
 import * as Layer from "effect/Layer"
-import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import type { BuildError } from "../../build/BuildError.ts"
@@ -20,7 +19,7 @@ import { Outbox } from "../../report/Outbox.ts"
 import { StatusBoard } from "../../report/StatusBoard.ts"
 import { type Actor, isBusy, type Mailbox, makeActor, nextWish } from "../Actor.ts"
 import { Outcomes } from "../Outcomes.ts"
-import { retryDelay } from "../retry.ts"
+import { nextTry } from "../retry.ts"
 import {
   decide,
   failed,
@@ -239,8 +238,8 @@ class SoftwareWork {
     const { requested } = wish.software
     return Effect.gen({ self: this }, function* () {
       const failures = this.#memory.failed === requested ? this.#memory.failures + 1 : 1
-      const delay = retryDelay(failures) * (0.75 + (yield* Random.next) / 2)
-      yield* Effect.logError(`${error.message}\n${this.#url} is tried again in ${Math.round(delay / 1000)} s`)
+      const { delay, line } = yield* nextTry(this.#url, failures)
+      yield* Effect.logError(`${error.message}${line}`)
       yield* this.#show(wish, "failed", { error: error.message })
       yield* this.#services.outbox.offer({ _tag: "Software", url: this.#url, state: "error", log: error.message })
       const retryAt = (yield* Clock.currentTimeMillis) + delay

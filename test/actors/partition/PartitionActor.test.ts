@@ -1,5 +1,6 @@
 // One partition's actor, from wish to wish.
 import { describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
@@ -12,7 +13,7 @@ import { settle } from "../../support/Calls.ts"
 import { slappart0 } from "../../support/facts.ts"
 import { unreachable } from "../support.ts"
 
-import { broken, running, statusOf, web } from "./running.ts"
+import { broken, nothingToCheck, running, statusOf, web } from "./running.ts"
 
 describe("an operator's order", () => {
   it.effect("is over when there is nothing to do", () =>
@@ -324,6 +325,34 @@ describe("stopped", () => {
       // A master that takes its wish back, timestamp and all.
       yield* wants({ timestamp: "1" })
       expect(services.told.at(-1)).toBe("web-on-watch for 1")
+    }),
+  )
+})
+
+describe("told again how it is", () => {
+  it.effect("is what the master hears who was told that it cannot be followed", () =>
+    Effect.gen(function* () {
+      const { client, installs, promises, retell, wants } = yield* running()
+      const since = Effect.gen(function* () {
+        const before = client.told.length
+        yield* retell
+        return client.told.slice(before)
+      })
+      yield* wants()
+      expect(yield* since).toStrictEqual([])
+      yield* installs(Effect.void)
+      expect(yield* since).toStrictEqual(["started"])
+      // The next look finds it: the master has heard, and hears it again.
+      promises.checks.reply = () =>
+        Effect.map(Clock.currentTimeMillis, (now) => ({ ...nothingToCheck, failure: "no", nextAt: now + 120_000 }))
+      yield* wants({ timestamp: "2" })
+      yield* installs(Effect.void)
+      expect(yield* since).toStrictEqual(["error"])
+      yield* wants({ requested: "stopped" })
+      yield* installs(Effect.void)
+      expect(yield* since).toStrictEqual(["stopped"])
+      yield* wants({ requested: "destroyed" })
+      expect(yield* since).toStrictEqual(["destroyed"])
     }),
   )
 })

@@ -106,7 +106,7 @@ describe("the promises of a partition", () => {
 
   it.effect("tells a failure and a recovery once each", () =>
     Effect.gen(function* () {
-      const { answers, client, instances, modes, pass, status, wants } = yield* scripted({ timestamp: "1" })
+      const { answers, client, instances, modes, pass, retell, status, wants } = yield* scripted({ timestamp: "1" })
       yield* wants()
       yield* pass(2_100)
       expect([modes(), client.told]).toStrictEqual([["Anomaly"], []])
@@ -117,10 +117,13 @@ describe("the promises of a partition", () => {
       expect((yield* status)?.state).toBe("started")
       answers(new PromiseError({ message: "they cannot be checked" }))
       yield* pass(3 * minute)
+      // Whoever has heard something else since is told again.
+      yield* retell
+      expect(client.told).toStrictEqual(["error", "error"])
       answers(nothingToCheck)
       yield* pass(3 * minute)
       yield* pass(3 * minute)
-      expect(client.told).toStrictEqual(["error", "started"])
+      expect(client.told).toStrictEqual(["error", "error", "started"])
       expect(instances.installs.inputs).toStrictEqual([])
     }),
   )

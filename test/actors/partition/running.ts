@@ -270,6 +270,7 @@ export const running = Effect.fnUntraced(function* (options: Options = {}) {
     bangs,
     promises,
     checkPromises: actor.checkPromises,
+    retell: Effect.andThen(actor.retell, settle),
     usage,
     root,
     path,
