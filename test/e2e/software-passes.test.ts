@@ -30,9 +30,11 @@ class Node extends Context.Service<Node, Scripted>()("test/e2e/software-passes/N
       Node,
       Effect.gen(function* () {
         const node = yield* makeNode((_, ids) => makeScriptedTestMaster(ids), { partitions: 0, isOrdinary })
-        yield* node.master.supply(node.writeProfile("cheap.cfg", cheap))
+        const url = node.writeProfile("cheap.cfg", cheap)
+        yield* node.master.supply(url)
         yield* node.startAgent
-        yield* node.master.awaitReport(node.writeProfile("cheap.cfg", cheap), "available")
+        // Marked once the master knows.
+        yield* awaitFile(`${node.releaseDirectory(url)}/.completed`, (text) => text || undefined)
         return node
       }),
     )
@@ -134,8 +136,12 @@ const inAgent = (isOrdinary: boolean) =>
     )
   })
 
-describe.skipIf(!isRoot)("as root", () => inAgent(false))
-describe("as one ordinary user", () => inAgent(true))
+describe.skipIf(!isRoot)("as root", () => {
+  inAgent(false)
+})
+describe("as one ordinary user", () => {
+  inAgent(true)
+})
 
 const program = "#!/bin/sh\necho $$ >> web.starts\nexec sleep infinity\n"
 
