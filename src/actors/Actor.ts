@@ -23,6 +23,11 @@ export class Mailbox<A> {
       return Effect.asVoid(Deferred.succeed(changed, undefined))
     })
 
+  /** Whether every wish was taken. */
+  get isEmpty(): boolean {
+    return this.#value === undefined
+  }
+
   /** Waits for a wish that has not been taken, and takes it. */
   readonly take: Effect.Effect<A> = Effect.suspend(() => {
     const value = this.#value

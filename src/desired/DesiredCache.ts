@@ -83,9 +83,12 @@ export class DesiredCache extends Context.Service<
       if (known?.computer !== computerId || known.master !== masterUrl) known = undefined
       const last = known && { ...known, partitions: known.partitions.map(toPartition), rejected: [] }
       let isWritten = true
+      let kept: DesiredState | undefined
 
       const keep = Effect.fnUntraced(
         function* (state: DesiredState) {
+          if (isWritten && state === kept) return
+          kept = state
           const next = merge(known, toCached(masterUrl, state), state.rejected.length > 0)
           if (isWritten && JSON.stringify(next) === JSON.stringify(known)) return
           known = next

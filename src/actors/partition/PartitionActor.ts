@@ -100,7 +100,8 @@ export class PartitionActors extends Context.Service<
         })
         const actor = yield* makeActor(`partition ${id}`, supervision.follow)
         return {
-          ...actor,
+          tell: (wish: PartitionWish) =>
+            Effect.suspend(() => (supervision.absorbs(wish) ? Effect.void : actor.tell(wish))),
           outcome: outcomes.of,
           isUnmarked: () => isBusy(completion),
           plan: (wish: PartitionWish) => supervision.plan(wish),

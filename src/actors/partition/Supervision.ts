@@ -10,6 +10,7 @@ import {
   decide,
   type Hold,
   initialMemory,
+  isNews,
   isStopOrdered,
   orderOf,
   type PartitionDecision,
@@ -56,14 +57,29 @@ export class Supervision {
   #memory = initialMemory(undefined)
   /** What is being done. */
   #decision: PartitionDecision | undefined
+  /** With what it waits, as long as no news came. */
+  #rest: { wish: PartitionWish; readonly memory: PartitionMemory } | undefined
 
   constructor(parts: PartitionParts) {
     this.#parts = parts
   }
 
+  /** Whether nothing comes of a wish: most of a thousand partitions need not wake up because everybody is told again. */
+  absorbs(wish: PartitionWish): boolean {
+    const rest = this.#rest
+    if (rest !== undefined && !isNews(rest.wish, wish, rest.memory)) {
+      rest.wish = wish
+      return true
+    }
+    // What comes after news is compared with them, where they are dealt with.
+    this.#rest = undefined
+    return false
+  }
+
   readonly follow = (mailbox: Mailbox<PartitionWish>): Effect.Effect<never> =>
     Effect.gen({ self: this }, function* () {
       const { health, outcomes, view, work } = this.#parts
+      this.#rest = undefined
       let wish = yield* mailbox.take
       let memory = initialMemory(yield* work.processed, yield* work.removal.hasBegun)
       while (true) {
@@ -76,13 +92,16 @@ export class Supervision {
           yield* view.waitsFor(decision.reason)
           yield* outcomes.put(orderOf(wish), view.rest(wish))
           yield* health.follow(wish, memory)
+          const rest = { wish, memory }
+          if (mailbox.isEmpty) this.#rest = rest
           const next = yield* this.#awaitNext(nextWish(mailbox, wish, decision.until), memory)
+          this.#rest = undefined
           if (next === undefined) {
             memory = { ...memory, hold: undefined }
             // One that came in the same moment is not lost.
             yield* mailbox.restore
             wish = yield* mailbox.take
-          } else wish = next
+          } else wish = next === wish ? rest.wish : next
           continue
         }
         yield* health.pause

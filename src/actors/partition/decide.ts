@@ -1,4 +1,5 @@
 // What to do about one partition: a pure rule with a reason in words. node-behaviour.md (Computer partitions).
+import { samePartition } from "../../desired/diff.ts"
 import { type DesiredPartition, isFree, type PartitionRequestedState } from "../../domain/DesiredState.ts"
 import type { MasterStanding } from "../../domain/NodeStatus.ts"
 import type { Rank } from "./Turnstile.ts"
@@ -86,6 +87,14 @@ export const wishKey = ({ partition }: PartitionWish): string =>
   JSON.stringify([partition.requested, partition.software ?? null, partition.timestamp ?? null])
 
 const wait = (until: number | undefined, reason?: string): PartitionDecision => ({ _tag: "Wait", until, reason })
+
+/** Whether a newer wish can end a wait. That failed work is to be tried at once is no news where none has failed. */
+export const isNews = (wish: PartitionWish, newer: PartitionWish, { hold }: Pick<PartitionMemory, "hold">): boolean =>
+  hold !== undefined ||
+  newer.standing !== wish.standing ||
+  newer.isSoftwareReady !== wish.isSoftwareReady ||
+  orderOf(newer) !== orderOf(wish) ||
+  !samePartition(newer.partition, wish.partition)
 
 /** When an unchanged partition is due by age; undefined: never. */
 const dueAt = (wish: PartitionWish, processed: Processed, periods: Periods): number | undefined =>

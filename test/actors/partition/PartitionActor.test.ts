@@ -282,6 +282,20 @@ describe("a failed installation", () => {
     }),
   )
 
+  it.effect("was asked for before it failed: that counts no more", () =>
+    Effect.gen(function* () {
+      const { installs, instances, wants } = yield* running({ timestamp: "1" })
+      yield* wants()
+      yield* wants({}, { nudge: 1 })
+      yield* wants({ timestamp: "2" }, { nudge: 1 })
+      yield* installs(Effect.fail(broken))
+      yield* wants({ timestamp: "2" }, { nudge: 1 })
+      expect(instances.installs.inputs).toHaveLength(1)
+      yield* wants({ timestamp: "2" }, { nudge: 2 })
+      expect(instances.installs.inputs).toHaveLength(2)
+    }),
+  )
+
   it.effect("a defect in it is a crash: the actor goes on, and its services with it", () =>
     Effect.gen(function* () {
       const { installs, instances, services, wants } = yield* running()

@@ -6,6 +6,7 @@ import {
   type Hold,
   holdOf,
   initialMemory,
+  isNews,
   type PartitionMemory,
   type PartitionOrder,
   type PartitionWish,
@@ -381,4 +382,21 @@ it("remember: what was done is not done again", () => {
   for (const of of [wish(), wish({ requested: "stopped" })]) {
     expect(decide(of, remember(of, now), periods, now)._tag).toBe("Wait")
   }
+})
+
+describe("a wait is ended by a wish that", () => {
+  const order: PartitionOrder = { id: 1, isForced: false, stops: false, isDebug: false }
+  it.each([
+    ["has another timestamp", wish({ timestamp: "2" }), nothing, true],
+    ["has another requested state", wish({ requested: "stopped" }), nothing, true],
+    ["tells that the master thinks it failed", wish({ accessStatus: "#error" }), nothing, true],
+    ["has the release ready, or no longer", wish({}, { isSoftwareReady: false }), nothing, true],
+    ["is the master's no longer", wish({}, { standing: "Away" }), nothing, true],
+    ["is an operator's", wish({}, { order }), nothing, true],
+    ["asks for failed work", wish({}, { nudge: 2 }), { ...nothing, hold: hold(wish()) }, true],
+    ["not when no work has failed", wish({}, { nudge: 2 }), nothing, false],
+    ["not for what is the same", wish(), done(wish()), false],
+  ])("%s", (_, newer, memory, isIt) => {
+    expect(isNews(wish(), newer, memory)).toBe(isIt)
+  })
 })

@@ -87,6 +87,21 @@ describe("calls", () => {
     }),
   )
 
+  it.effect("an answer of the same bytes is not read again, any other is", () =>
+    Effect.gen(function* () {
+      const other = computerXml.replaceAll("slappart4", "slappart9")
+      const bodies = [computerXml, computerXml, "<broken", computerXml, other]
+      const master = yield* fakeMaster(() => ({ body: bodies.shift() ?? "" }))
+      const client = yield* clientOf(master.url)
+      const first = yield* client.desiredState
+      expect(yield* client.desiredState).toBe(first)
+      expect(yield* Effect.flip(client.desiredState)).toMatchObject({ reason: "InvalidAnswer" })
+      expect(yield* client.desiredState).toBe(first)
+      expect((yield* client.desiredState).partitions.at(-1)?.id).toBe("slappart9")
+      expect(master.received.map(({ headers }) => headers["if-none-match"])).toStrictEqual(Array(5).fill(undefined))
+    }),
+  )
+
   it.effect("a master that lacks getFullComputerInformation is asked by the older name", () =>
     Effect.gen(function* () {
       const master = yield* fakeMaster(({ path }) =>
