@@ -19,9 +19,12 @@ export interface Owner {
   readonly gid: number
 }
 
-/** Users without an entry in the user database, apart from those of the tests; number 0 owns the software. */
-const firstUid = 59_800
-const lastUid = 61_200
+/**
+ * Users without an entry in the user database, apart from those of the tests; number 0 owns the software. Two benches at
+ * once need others each, or they end each other's processes: then BENCH_UID is the first one.
+ */
+const firstUid = Number(process.env["BENCH_UID"] ?? 59_800)
+const lastUid = firstUid + 1400
 export const ownerOf = (index: number): Owner =>
   isRoot
     ? { uid: firstUid + index, gid: firstUid + index }

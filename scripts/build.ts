@@ -10,11 +10,13 @@ rmSync(target, { recursive: true, force: true })
 execFileSync("tsc", ["-p", "tsconfig.build.json", "--outDir", target], { stdio: "inherit" })
 /** By the module that gives it as text. */
 const pythonPrograms = new Map([
-  ["process/launcher/source.ts", { name: "launcherSource", file: "process/launcher/launcher.py" }],
-  ["process/warm/source.ts", { name: "helperSource", file: "process/warm/helper.py" }],
-  ["health/source.ts", { name: "pluginsSource", file: "health/plugins.py" }],
+  ["process/launcher/source.ts", { name: "launcherSource", files: ["process/launcher/launcher.py"] }],
+  ["process/warm/source.ts", { name: "helperSource", files: ["process/warm/preload.py", "process/warm/helper.py"] }],
+  ["health/source.ts", { name: "pluginsSource", files: ["health/plugins.py"] }],
 ])
-for (const { file } of pythonPrograms.values()) copyFileSync(`src/${file}`, `${target}/${file}`)
+for (const file of [...pythonPrograms.values()].flatMap(({ files }) => files)) {
+  copyFileSync(`src/${file}`, `${target}/${file}`)
+}
 
 // An import of one of Node's own modules is done when the bundle is read, needed or not: node:http alone takes as long
 // as all the rest, and an older Node ends at node:sqlite before it can be told that it is too old. As a function call it
@@ -32,9 +34,9 @@ const textOfPython: Plugin = {
   name: "text-of-python",
   load: (id) => {
     const [, program] = [...pythonPrograms].find(([module]) => id.endsWith(`/${module}`)) ?? []
-    return program === undefined
-      ? undefined
-      : `export const ${program.name} = ${JSON.stringify(readFileSync(`src/${program.file}`, "utf8"))}`
+    if (program === undefined) return undefined
+    const text = program.files.map((file) => readFileSync(`src/${file}`, "utf8")).join("\n")
+    return `export const ${program.name} = ${JSON.stringify(text)}`
   },
 }
 

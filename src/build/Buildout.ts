@@ -35,6 +35,8 @@ export interface SharedRelease {
   readonly owner: { readonly uid: number; readonly gid: number }
   /** The users of all its instances. */
   readonly users: Effect.Effect<ReadonlyArray<Credentials>>
+  /** Whether the master wants more than one of it here. */
+  readonly hasOthers: boolean
 }
 
 /** An instance that will want a buildout. */

@@ -83,11 +83,13 @@ export class InstanceBuild extends Context.Service<
           Effect.orElseSucceed((): ReadonlyArray<Credentials> => []),
         )
 
+      const instancesOf = (software: SoftwareUrl) =>
+        assigned.filter((one) => one.software === software && one.requested !== "destroyed")
+
       const usersOf = (software: SoftwareUrl) =>
-        Effect.suspend(() => {
-          const instances = assigned.filter((one) => one.software === software && one.requested !== "destroyed")
-          return Effect.forEach(instances, userOf, { concurrency: 16 })
-        }).pipe(Effect.map((users) => users.flat()))
+        Effect.suspend(() => Effect.forEach(instancesOf(software), userOf, { concurrency: 16 })).pipe(
+          Effect.map((users) => users.flat()),
+        )
 
       const told = new Map<SoftwareUrl, string>()
       const periodicity = (software: SoftwareUrl) =>
@@ -146,7 +148,12 @@ export class InstanceBuild extends Context.Service<
           return {
             script: `${release.path}/bin/buildout`,
             text: yield* release.read("bin/buildout"),
-            release: { directory: release.path, owner: release.owner, users: usersOf(request.software) },
+            release: {
+              directory: release.path,
+              owner: release.owner,
+              users: usersOf(request.software),
+              hasOthers: instancesOf(request.software).length > 1,
+            },
           }
         }
         const { home = directory.path } = yield* accounts.describe(directory.owner)

@@ -42,16 +42,16 @@ export const choose = <G extends Generation>(
   return uncovered.length < 2 ? { _tag: "Cold" } : { _tag: "Start", replaces: usable }
 }
 
-/** Fewer import their recipes themselves sooner than a helper would. */
-const fewest = 4
+/** Fewer import their recipes themselves sooner than a helper that tries it first. */
+const fewest = 3
 
-/** Whether those that wait are better off with a helper that has further recipes imported. Counts. */
-export const isWorthRenewing = (facts: {
-  /** Recipes that the instances of the release use, and those of them that the helper has imported. */
-  readonly known: number
+/** Whether those that wait are better off when their helper imports further recipes. Counts. */
+export const isWorthImporting = (facts: {
+  /** Recipes that instances of the release use, and those of them that the helper has imported. */
+  readonly found: number
   readonly imported: number
   readonly waiting: number
-}): boolean => facts.known > facts.imported && facts.waiting >= fewest
+}): boolean => facts.found > facts.imported && facts.waiting >= fewest
 
 /** Milliseconds for which a release whose helper failed `failures` times in a row is built without one. */
 export const restAfter = (failures: number): number => Math.min(3_600_000, 30_000 * 2 ** (failures - 1))

@@ -6,32 +6,31 @@ import * as Schema from "effect/Schema"
 import { writeDurably } from "../../files/durable.ts"
 import { agentDirectory, pathExists } from "../../files/machine.ts"
 import { OwnedDirectory } from "../../files/OwnedDirectory.ts"
-
-/** A requirement and the name of an entry point. */
-export type Recipe = readonly [requirement: string, entry: string]
+import type { Recipes } from "../../process/warm/protocol.ts"
 
 const recipePattern = /^recipe[ \t]*=[ \t]*([A-Za-z0-9][\w.-]{0,99})(?::([\w.-]{1,100}))?[ \t]*$/gm
 /** More than the recipes of one release are; further ones are imported by each instance. */
 const mostRecipes = 100
 
+const eachOnce = (recipes: Recipes): Recipes => [...new Map(recipes.map((one) => [one.join(":"), one])).values()]
+
 /** The recipes that an `.installed.cfg` names. Pure. */
-export const recipesIn = (installed: string): ReadonlyArray<Recipe> => [
-  ...new Map(
-    [...installed.matchAll(recipePattern)].map(([, requirement = "", entry = "default"]): [string, Recipe] => [
-      `${requirement}:${entry}`,
-      [requirement, entry],
-    ]),
-  ).values(),
-]
+export const recipesIn = (installed: string): Recipes =>
+  eachOnce([...installed.matchAll(recipePattern)].map(([, egg = "", entry = "default"]) => [egg, entry] as const))
 
 /** Where buildout puts the eggs of a release. */
 export const eggFolders = (release: string): ReadonlyArray<string> => [`${release}/develop-eggs`, `${release}/eggs`]
 
+/** What is kept: recipes that a helper has imported without trouble, or that none may. */
 const Known = Schema.Struct({
   version: Schema.Literal(1),
   releases: Schema.Record(
     Schema.String,
-    Schema.Struct({ stamp: Schema.String, recipes: Schema.Array(Schema.Tuple([Schema.String, Schema.String])) }),
+    Schema.Struct({
+      stamp: Schema.String,
+      recipes: Schema.Array(Schema.Tuple([Schema.String, Schema.String])),
+      isAvoided: Schema.Boolean,
+    }),
   ),
 })
 
@@ -40,11 +39,15 @@ const fileName = "recipes.json"
 const maxSize = 4 * 1024 * 1024
 const maxInstalled = 1024 * 1024
 
+/** Of releases, by their directory, whose files have a stamp: with other files all begins anew. */
 export interface KnownRecipes {
-  /** Those of a release whose files have this stamp. */
-  readonly of: (release: string, stamp: string) => ReadonlyArray<Recipe>
-  /** Looks at what an instance was made of. */
-  readonly learn: (release: string, stamp: string, instance: string) => Effect.Effect<void>
+  /** Those that a helper has imported before. */
+  readonly tried: (release: string, stamp: string) => Recipes
+  /** Those and what an instance is made of; none when they are to be left to the instances. */
+  readonly found: (release: string, stamp: string, instance: string) => Effect.Effect<Recipes>
+  readonly keep: (release: string, stamp: string, recipes: Recipes) => Effect.Effect<void>
+  /** Leaves them to the instances. */
+  readonly avoid: (release: string, stamp: string) => Effect.Effect<void>
 }
 
 /** What an earlier agent knew, and what this one finds. A list that cannot be kept is found again. */
@@ -57,30 +60,35 @@ export const makeKnownRecipes = Effect.fnUntraced(function* (instanceRoot: strin
   )
   const releases = new Map(Object.entries(earlier.releases))
 
-  const of = (release: string, stamp: string): ReadonlyArray<Recipe> => {
+  const knownOf = (release: string, stamp: string) => {
     const known = releases.get(release)
-    return known?.stamp === stamp ? known.recipes : []
+    return known?.stamp === stamp ? known : undefined
   }
+  const tried = (release: string, stamp: string): Recipes => knownOf(release, stamp)?.recipes ?? []
 
-  const keep = Effect.suspend(() => {
-    for (const release of releases.keys()) if (!pathExists(release)) releases.delete(release)
-    const known: typeof Known.Type = { version: 1, releases: Object.fromEntries(releases) }
-    return Effect.ignore(writeDurably(path, JSON.stringify(known)))
-  })
+  const found = (release: string, stamp: string, instance: string) =>
+    OwnedDirectory.open(instance).pipe(
+      Effect.flatMap((directory) => directory.readIfPresent(".installed.cfg", maxInstalled)),
+      Effect.map((installed) => recipesIn(installed ?? "")),
+      Effect.orElseSucceed((): Recipes => []),
+      Effect.map((recipes) =>
+        knownOf(release, stamp)?.isAvoided === true
+          ? []
+          : eachOnce([...tried(release, stamp), ...recipes]).slice(0, mostRecipes),
+      ),
+    )
 
-  const learn = Effect.fnUntraced(
-    function* (release: string, stamp: string, instance: string) {
-      const directory = yield* OwnedDirectory.open(instance)
-      const found = recipesIn((yield* directory.readIfPresent(".installed.cfg", maxInstalled)) ?? "")
-      const known = of(release, stamp)
-      const names = new Set(known.map(String))
-      const recipes = [...known, ...found.filter((one) => !names.has(String(one)))].slice(0, mostRecipes)
-      if (recipes.length === known.length) return
-      releases.set(release, { stamp, recipes })
-      yield* keep
-    },
-    (learning) => Effect.ignore(learning),
-  )
-  const made: KnownRecipes = { of, learn }
+  const store = (release: string, known: (typeof Known.Type)["releases"][string]) =>
+    Effect.suspend(() => {
+      releases.set(release, known)
+      for (const other of releases.keys()) if (!pathExists(other)) releases.delete(other)
+      return Effect.ignore(writeDurably(path, JSON.stringify({ version: 1, releases: Object.fromEntries(releases) })))
+    })
+  const made: KnownRecipes = {
+    tried,
+    found,
+    keep: (release, stamp, recipes) => store(release, { stamp, recipes, isAvoided: false }),
+    avoid: (release, stamp) => store(release, { stamp, recipes: [], isAvoided: true }),
+  }
   return made
 })

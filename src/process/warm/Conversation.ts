@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { ChildProcess } from "node:child_process"
-import { decodeMessage, type End, maxLine, type RunRequest } from "./protocol.ts"
+import { decodeMessage, type End, maxLine, type Recipes, type RunRequest } from "./protocol.ts"
 
 /** The helper did not do what it is for. What was asked of it can be done without. */
 export class HelperError extends Schema.TaggedError<HelperError>()("HelperError", {
@@ -14,8 +14,8 @@ export class HelperError extends Schema.TaggedError<HelperError>()("HelperError"
   message: Schema.String,
 }) {}
 
-/** Milliseconds to import everything, on a busy machine; and to fork. */
-const patience = { start: 60_000, fork: 20_000 }
+/** Milliseconds to import everything, on a busy machine; to fork; and to import recipes, after an attempt of a minute. */
+const patience = { start: 60_000, fork: 20_000, preload: 120_000 }
 const complaintSize = 4096
 
 interface Run {
@@ -30,6 +30,7 @@ export class Conversation {
   readonly ready = Deferred.makeUnsafe<void, HelperError>()
   readonly gone = Deferred.makeUnsafe<HelperError>()
   readonly #runs = new Map<number, Run>()
+  #preloading: Deferred.Deferred<string | undefined, HelperError> | undefined
   readonly #watchdogs = new Set<NodeJS.Timeout>()
   #lastId = 0
   #rest = ""
@@ -67,6 +68,22 @@ export class Conversation {
     return { id, ...run }
   }
 
+  /**
+   * Has it import recipes for all forks to come; gives why it has not. Those that were `tried` by an earlier one hold up
+   * its work only as long as that takes, and break it when they fail.
+   */
+  preload(recipes: Recipes, areTried: boolean): Deferred.Deferred<string | undefined, HelperError> {
+    const preloading = Deferred.makeUnsafe<string | undefined, HelperError>()
+    if (Deferred.isDoneUnsafe(this.gone)) {
+      Deferred.doneUnsafe(preloading, Effect.flatMap(Deferred.await(this.gone), Effect.fail))
+    } else {
+      this.#preloading = preloading
+      this.#within(patience.preload, preloading, "it did not import recipes")
+      this.#child.stdin?.write(`${JSON.stringify({ preload: recipes, tried: areTried })}\n`)
+    }
+    return preloading
+  }
+
   letGo(id: number): void {
     this.#child.stdin?.write(`${JSON.stringify({ go: id })}\n`)
   }
@@ -101,6 +118,8 @@ export class Conversation {
     if (Result.isFailure(decoded)) return this.#break(`it said ${line.slice(0, 200)}`)
     const message = decoded.success
     if ("ready" in message) return void Deferred.doneUnsafe(this.ready, Effect.void)
+    if ("preloaded" in message)
+      return this.#imported(message.preloaded ? undefined : (message.why ?? "no reason given"))
     const id = "end" in message ? message.end : message.id
     const run = this.#runs.get(id)
     if (run === undefined) return this.#break(`it told of run ${id}, which nobody asked for`)
@@ -109,6 +128,14 @@ export class Conversation {
     const error = new HelperError({ isBroken: false, message: `cannot ${message.step ?? "run"}: ${message.why ?? ""}` })
     Deferred.doneUnsafe(run.forked, Effect.fail(error))
     Deferred.doneUnsafe(run.ended, message.step === undefined ? Effect.succeed(message) : Effect.fail(error))
+  }
+
+  #imported(whyNot: string | undefined): void {
+    const preloading = this.#preloading
+    if (preloading === undefined) return this.#break("it told of recipes that nobody asked for")
+    // First: who waits for it goes on at once.
+    this.#preloading = undefined
+    Deferred.doneUnsafe(preloading, Effect.succeed(whyNot))
   }
 
   #break(why: string): void {
@@ -124,6 +151,7 @@ export class Conversation {
     Deferred.doneUnsafe(this.gone, Effect.succeed(error))
     Deferred.doneUnsafe(this.entered, Effect.fail(error))
     Deferred.doneUnsafe(this.ready, Effect.fail(error))
+    if (this.#preloading !== undefined) Deferred.doneUnsafe(this.#preloading, Effect.fail(error))
     for (const { ended, forked } of this.#runs.values()) {
       Deferred.doneUnsafe(forked, Effect.fail(error))
       Deferred.doneUnsafe(ended, Effect.fail(error))

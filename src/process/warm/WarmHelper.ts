@@ -16,7 +16,7 @@ import { processFacts } from "../procfs.ts"
 import { endSession } from "../ServiceProcess.ts"
 import { findLooseness, idMap, namespaceWords, ownerWords } from "./confinement.ts"
 import { Conversation, HelperError } from "./Conversation.ts"
-import type { RunRequest } from "./protocol.ts"
+import type { Recipes, RunRequest } from "./protocol.ts"
 import { helperSource } from "./source.ts"
 
 export interface HelperOptions {
@@ -26,11 +26,8 @@ export interface HelperOptions {
   readonly interpreter: ReadonlyArray<string>
   /** Whether names that Python has moved are put back: Debian's zc.buildout needs them. */
   readonly restoresNames: boolean
-  /** What is imported before it serves: recipes that entry points of the eggs in these folders stand for. */
-  readonly preload: {
-    readonly recipes: ReadonlyArray<readonly [requirement: string, entry: string]>
-    readonly folders: ReadonlyArray<string>
-  }
+  /** Where the eggs are whose recipes it may import. */
+  readonly eggFolders: ReadonlyArray<string>
   readonly directory: string
   readonly environment: Readonly<Record<string, string>>
   /** Of root's agent: as whom it runs, and who else it can become. */
@@ -54,6 +51,11 @@ export interface Helper {
   readonly pid: number
   /** Runs buildout in a fork of it, and ends what is left of that. */
   readonly run: (run: WarmRun) => Effect.Effect<ExitStatus, HelperError>
+  /**
+   * Imports recipes for the runs to come; gives why it has not, and then nothing has changed. Those that were not tried
+   * before are tried in a fork first, while it goes on.
+   */
+  readonly preload: (recipes: Recipes, areTried: boolean) => Effect.Effect<string | undefined, HelperError>
   /** Waits until it has ended, and tells why. */
   readonly gone: Effect.Effect<HelperError>
   /** Bytes that it has in memory; undefined when it is gone. */
@@ -94,8 +96,7 @@ const launch = (options: HelperOptions): ChildProcess => {
     "import sys; sys.version_info < (3, 9) and sys.exit('it needs Python 3.9'); exec(open(3).read())",
     options.script,
     options.restoresNames ? "restore" : "keep",
-    JSON.stringify(options.preload.recipes),
-    ...options.preload.folders,
+    ...options.eggFolders,
   ]
   const child = spawn(program, words, {
     cwd: options.directory,
@@ -151,6 +152,12 @@ const startHelper = Effect.fnUntraced(function* (options: HelperOptions) {
   const helper: Helper = {
     pid,
     run: (run) => runIn(conversation, pid, run),
+    preload: (recipes, areTried) =>
+      Effect.suspend(() => Deferred.await(conversation.preload(recipes, areTried))).pipe(
+        Effect.tap(() => checkConfinement(pid, confinement)),
+        // One that is half done, or no longer trusted, is of no use.
+        Effect.tapError(() => Effect.sync(() => conversation.close())),
+      ),
     gone: Deferred.await(conversation.gone),
     memory: Effect.sync(() => residentMemory(pid)),
   }

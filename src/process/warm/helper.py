@@ -29,6 +29,9 @@ CAPABILITY_VERSION_3 = 0x20080522
 OPEN_FILES = 1024
 # Of what the imports print, which every run would print anew.
 OUTPUT_LIMIT = 1 << 16
+# Seconds for an attempt to import recipes, and what it tells when nothing is in the way.
+TRIAL_LIMIT = 60
+PASSED = "passed"
 
 libc = ctypes.CDLL(None, use_errno=True)
 own_pid = os.getpid()
@@ -101,82 +104,10 @@ def split(path):
     return code(body[: guards[0]]), code(body[guards[0] :])
 
 
-def state_of(path):
-    """What changes with a file's content, as far as anybody can tell without reading it."""
-    status = os.stat(path)
-    return status.st_ino, status.st_size, status.st_mtime_ns
-
-
-class Preloaded:
-    """
-    Modules of recipes that are imported already. A child that would not have imported the same ones imports its own:
-    when it has another version of an egg, or when a file has changed since.
-    """
-
-    def __init__(self, recipes, folders):
-        """`recipes`: [requirement, entry point] each; `folders`: of the release's own eggs. Raises for any trouble."""
-        import pkg_resources
-
-        before = set(sys.modules)
-        self.locations = {}
-        eggs = pkg_resources.Environment([folder for folder in folders if os.path.isdir(folder)])
-        working_set = pkg_resources.working_set
-        kept = [(place, type(place)(place)) for place in (sys.path, working_set.entries)]
-        kept += [(place, dict(place)) for place in (working_set.by_key, working_set.entry_keys)]
-        entry_keys = {entry: list(keys) for entry, keys in working_set.entry_keys.items()}
-        for requirement, entry in recipes:
-            self.load(pkg_resources, eggs, requirement, entry)
-        # A child finds its eggs itself, as if nothing had been found before.
-        for place, content in kept:
-            place.clear()
-            (place.extend if isinstance(place, list) else place.update)(content)
-        working_set.entry_keys.update(entry_keys)
-        self.names = [name for name in sys.modules if name not in before]
-        files = [getattr(sys.modules[name], "__file__", None) for name in self.names]
-        self.files = {path: state_of(path) for path in files if path is not None}
-        if self.names:
-            working_set.subscribe(self.check_egg, existing=False)
-
-    def load(self, pkg_resources, eggs, requirement, entry):
-        """Leaves out what is no recipe of the release's own eggs, and where it is not clear which egg it is."""
-        try:
-            wanted = pkg_resources.Requirement.parse(requirement)
-            found = pkg_resources.working_set.resolve([wanted], eggs)
-        except (pkg_resources.ResolutionError, ValueError):
-            return
-        own = eggs[wanted.key]
-        if not own or any(len(eggs[egg.key]) > 1 for egg in found):
-            return
-        point = own[0].get_entry_info("zc.buildout", entry)
-        if point is None:
-            return
-        for egg in found:
-            pkg_resources.working_set.add(egg)
-            self.locations[egg.key] = egg.location
-        point.resolve()
-
-    def check_egg(self, egg):
-        if self.locations.get(egg.key, egg.location) != egg.location:
-            self.forget()
-
-    def check_files(self):
-        try:
-            is_same = all(state_of(path) == state for path, state in self.files.items())
-        except OSError:
-            is_same = False
-        if not is_same:
-            self.forget()
-
-    def forget(self):
-        for name in self.names:
-            sys.modules.pop(name, None)
-        self.names = []
-
-
 class Warm:
     """What is there after the imports, for each child."""
 
-    def __init__(self, script, recipes, folders):
+    def __init__(self, script, folders):
         self.script = script
         # The interpreter's own addition (PEP 538) counts as made by the imports: every run has it.
         before = {name: value for name, value in os.environ.items() if name != "LC_CTYPE"}
@@ -196,23 +127,23 @@ class Warm:
         exec(head, main.__dict__)
         import zc.buildout.buildout
 
-        sys.stdout.flush()
-        sys.stderr.flush()
-        printed = os.fstat(output).st_size
-        environment = dict(os.environ)
-        self.preloaded = Preloaded(recipes, folders)
         sys.dont_write_bytecode = writes
         sys.stdout.flush()
         sys.stderr.flush()
         self.main = main.__dict__
-        if os.fstat(output).st_size != printed or dict(os.environ) != environment:
-            raise RuntimeError("a recipe prints something or changes the environment when it is imported")
+        self.preloaded = Preloaded(folders)
         self.output = os.pread(output, OUTPUT_LIMIT, 0)
         os.close(output)
         self.changed = {name: value for name, value in os.environ.items() if before.get(name) != value}
         self.removed = [name for name in before if name not in os.environ]
+        self.acts_at_its_end = False
+        self.settle()
+
+    def settle(self):
+        """What was imported stays: pages that no collection touches stay shared with the children."""
         gc.collect()
-        self.acts_at_its_end = bool(acting_at_their_end())
+        self.acts_at_its_end = self.acts_at_its_end or bool(acting_at_their_end())
+        gc.freeze()
 
     def environment(self, environment):
         result = dict(environment, **self.changed)
@@ -287,6 +218,29 @@ def prepare(warm, request, go, report, at):
         rest = rest[os.write(1, rest) :]
 
 
+def try_out(preloaded, recipes, report):
+    """Tells what is in the way of importing these recipes for all, and ends."""
+    signal.alarm(TRIAL_LIMIT)
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != own_pid:
+        os._exit(0)
+    close_inherited(report)
+    output = os.memfd_create("output")
+    put(os.dup(output), 1, 2)
+    watch = Watch()
+    try:
+        preloaded.load(recipes)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        trouble = watch.trouble()
+    except BaseException as error:
+        trouble = watch.noticed[0] if watch.noticed else "fails: %s" % repr(error)[:1000]
+    if trouble is None and os.fstat(output).st_size > 0:
+        trouble = "prints something"
+    os.write(report, (PASSED if trouble is None else "an import " + trouble).encode())
+    os._exit(0)
+
+
 def acting_at_their_end():
     """Objects whose deletion does something, of those that the collector looks at: open files, say."""
     known = set()
@@ -346,6 +300,7 @@ class Helper:
         self.poll = select.poll()
         self.poll.register(requests, select.POLLIN)
         self.children = {}
+        self.trials = {}
         self.input = b""
 
     def tell(self, message):
@@ -376,6 +331,8 @@ class Helper:
             message = json.loads(line.decode())
             if "go" in message:
                 self.let_go(message["go"])
+            elif "preload" in message:
+                self.preload(message["preload"], message["tried"])
             else:
                 child = self.fork(message)
                 if child is not None:
@@ -412,7 +369,42 @@ class Helper:
                     # It has ended.
                     pass
 
+    def preload(self, recipes, are_tried):
+        """Those that were tried before are imported at once, others when a fork that tries has ended."""
+        if are_tried:
+            return self.import_recipes(recipes)
+        report, report_writer = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                try_out(self.warm.preloaded, recipes, report_writer)
+            finally:
+                os._exit(1)
+        os.close(report_writer)
+        watched = os.pidfd_open(pid)
+        self.trials[watched] = recipes, report
+        self.poll.register(watched, select.POLLIN)
+
+    def end_trial(self, watched):
+        recipes, report = self.trials.pop(watched)
+        self.poll.unregister(watched)
+        os.waitid(os.P_PIDFD, watched, os.WEXITED)
+        result = os.read(report, 1 << 16).decode()
+        for fd in (watched, report):
+            os.close(fd)
+        if result == PASSED:
+            self.import_recipes(recipes)
+        else:
+            self.tell({"preloaded": False, "why": result or "the attempt was ended"})
+
+    def import_recipes(self, recipes):
+        self.warm.preloaded.load(recipes)
+        self.warm.settle()
+        self.tell({"preloaded": True, "why": None})
+
     def reap(self, watched):
+        if watched in self.trials:
+            return self.end_trial(watched)
         child = self.children.pop(watched)
         self.poll.unregister(watched)
         ended = os.waitid(os.P_PIDFD, watched, os.WEXITED)
@@ -443,12 +435,12 @@ def start():
     requests, answers, complaints = move(0), move(1), move(2)
     put(os.open("/dev/null", os.O_RDONLY), 0)
     limit_open_files()
-    script, restores, recipes, *folders = sys.argv[1:]
+    script, restores, *folders = sys.argv[1:]
     try:
         os.close(os.pidfd_open(own_pid))
         if restores == "restore":
             restore_collections()
-        warm = Warm(script, json.loads(recipes), folders)
+        warm = Warm(script, folders)
     except BaseException:
         import traceback
 
@@ -456,9 +448,6 @@ def start():
         os._exit(1)
     put(os.open("/dev/null", os.O_WRONLY), 1)
     put(complaints, 2)
-    # Pages that no collection touches stay shared with the children.
-    gc.collect()
-    gc.freeze()
     helper = Helper(warm, requests, answers)
     helper.tell({"ready": True})
     return helper

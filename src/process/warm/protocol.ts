@@ -15,6 +15,9 @@ export interface RunRequest {
   readonly log: { readonly path: string; readonly device: string; readonly inode: string }
 }
 
+/** What is imported before runs are forked: entry points of these requirements' eggs. */
+export type Recipes = ReadonlyArray<readonly [requirement: string, entry: string]>
+
 const Ready = Schema.Struct({ ready: Schema.Literal(true) })
 
 /** The child that will do what was asked for waits to be let go. */
@@ -30,7 +33,12 @@ const End = Schema.Struct({
 })
 export type End = typeof End.Type
 
-export const decodeMessage = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.Union([Ready, Forked, End])))
+/** Whether recipes are imported now; if not, all is as it was. */
+const Preloaded = Schema.Struct({ preloaded: Schema.Boolean, why: Schema.NullOr(Schema.String) })
+
+export const decodeMessage = Schema.decodeUnknownResult(
+  Schema.fromJsonString(Schema.Union([Ready, Forked, End, Preloaded])),
+)
 
 /** More than any message takes. */
 export const maxLine = 64 * 1024

@@ -1,4 +1,6 @@
 // The helper's program as text. The bundled program has the text in it (scripts/build.ts).
 import { readFileSync } from "node:fs"
 
-export const helperSource = readFileSync(new URL("./helper.py", import.meta.url), "utf8")
+const files = ["./preload.py", "./helper.py"]
+
+export const helperSource = files.map((file) => readFileSync(new URL(file, import.meta.url), "utf8")).join("\n")

@@ -17,10 +17,12 @@ import { exited, type ExitStatus, signaled } from "../../../src/domain/ExitStatu
 import { Containment, sessionEnclosure } from "../../../src/process/containment/Containment.ts"
 import type { Credentials } from "../../../src/process/privileges.ts"
 import { HelperError } from "../../../src/process/warm/Conversation.ts"
+import type { Recipes } from "../../../src/process/warm/protocol.ts"
 import { type Helper, type HelperOptions, type WarmRun, WarmHelpers } from "../../../src/process/warm/WarmHelper.ts"
 import { Calls, settle } from "../../support/Calls.ts"
 import { nodeConfig } from "../../support/facts.ts"
 import { scratchDirectory } from "../../support/scratch.ts"
+import { awaitFile } from "../../support/waiting.ts"
 import { ScriptedSpawner } from "../../support/ScriptedSpawner.ts"
 
 const broken = new HelperError({ isBroken: true, message: "it crashed" })
@@ -28,6 +30,7 @@ const broken = new HelperError({ isBroken: true, message: "it crashed" })
 class ScriptedHelper {
   readonly options: HelperOptions
   readonly runs = new Calls<WarmRun, ExitStatus, HelperError>()
+  readonly preloads = new Calls<{ recipes: Recipes; areTried: boolean }, string | undefined, HelperError>()
   readonly lost = Deferred.makeUnsafe<HelperError>()
   isOpen = true
 
@@ -40,7 +43,13 @@ class ScriptedHelper {
   }
 
   get face(): Helper {
-    return { pid: 1, run: this.runs.call, gone: Deferred.await(this.lost), memory: Effect.succeed(1) }
+    return {
+      pid: 1,
+      run: this.runs.call,
+      preload: (recipes, areTried) => this.preloads.call({ recipes, areTried }),
+      gone: Deferred.await(this.lost),
+      memory: Effect.succeed(1),
+    }
   }
 }
 
@@ -49,9 +58,25 @@ const script = `#!/usr/bin/python3\nif __name__ == '__main__':\n    pass\n`
 
 const machine = Effect.gen(function* () {
   const root = yield* scratchDirectory
+  for (const folder of ["release/bin", "release/eggs", "var/run/slapgrid"]) {
+    fs.mkdirSync(`${root}/${folder}`, { recursive: true })
+  }
+  fs.writeFileSync(`${root}/release/bin/buildout`, script)
+  /** What an instance is made of. */
+  const installed = (uid: number, text: string): void => {
+    fs.mkdirSync(`${root}/partition${uid}`)
+    fs.writeFileSync(`${root}/partition${uid}/.installed.cfg`, text)
+  }
+  /** Another agent, when this one has kept what it knows. */
+  const again = Effect.andThen(
+    awaitFile(`${root}/var/run/slapgrid/recipes.json`, (text) => text !== ""),
+    agentOf(root),
+  )
+  return { ...(yield* agentOf(root)), installed, again }
+})
+
+const agentOf = Effect.fnUntraced(function* (root: string) {
   const release = `${root}/release`
-  fs.mkdirSync(`${release}/bin`, { recursive: true })
-  fs.writeFileSync(`${release}/bin/buildout`, script)
   const log = fs.openSync(`${root}/log`, "a+")
   yield* Effect.addFinalizer(() => Effect.sync(() => fs.closeSync(log)))
   const helpers: Array<ScriptedHelper> = []
@@ -74,7 +99,7 @@ const machine = Effect.gen(function* () {
       Layer.provide(Layer.succeed(WarmHelpers, { start, canHold: ({ users }) => users.length <= 3 })),
       Layer.provide(spawner.layer),
       Layer.provide(Layer.succeed(Containment, containment)),
-      Layer.provide(Layer.succeed(NodeConfig, nodeConfig({ warmIdle: 60_000 }))),
+      Layer.provide(Layer.succeed(NodeConfig, nodeConfig({ instanceRoot: root, warmIdle: 60_000 }))),
     ),
   )
   const logger = Logger.layer([
@@ -96,6 +121,7 @@ const machine = Effect.gen(function* () {
       directory: release,
       owner: { uid: 100, gid: 100 },
       users: Effect.sync(() => assigned.map(user)),
+      hasOthers: assigned.length > 1,
     },
     ...changes,
   })
@@ -271,35 +297,106 @@ describe("a warm buildout", () => {
     }),
   )
 
-  it.effect("starts another helper with the recipes of the first instances, while the first one goes on", () =>
+  it.effect("goes cold a moment later where others may come, or to the helper that starts for them", () =>
     Effect.gen(function* () {
-      const { expectUsers, helpers, root, run, starts } = yield* machine
-      for (const uid of [1, 2]) {
-        fs.mkdirSync(`${root}/partition${uid}`)
-        fs.writeFileSync(`${root}/partition${uid}/.installed.cfg`, "[part]\nrecipe = egg:publish\nrecipe = egg\n")
-      }
-      yield* expectUsers(1, 2, 3)
+      const { assigned, cold, expectUsers, helpers, run } = yield* machine
+      assigned.push(1, 2)
+      yield* expectUsers(1)
+      const alone = yield* run(1)
+      expect(cold.length).toBe(0)
+      yield* TestClock.adjust(30)
+      yield* Fiber.join(alone)
+      expect([cold.length, helpers.length]).toStrictEqual([1, 0])
+      yield* expectUsers(1)
+      yield* run(1)
+      yield* expectUsers(2)
+      yield* TestClock.adjust(30)
+      yield* settle
+      expect([cold.length, helpers.length]).toStrictEqual([1, 1])
+    }),
+  )
+
+  it.effect("imports the recipes that instances use for those that wait, while they are served", () =>
+    Effect.gen(function* () {
+      const { again, expectUsers, helpers, installed, run } = yield* machine
+      installed(1, "[part]\nrecipe = egg:publish\nrecipe = egg\n")
+      const recipes = [
+        ["egg", "publish"],
+        ["egg", "default"],
+      ]
+      yield* expectUsers(1, 2)
       const first = yield* run(1)
       yield* run(2)
-      yield* run(3)
-      // Four wait.
       yield* expectUsers(1, 2, 3)
-      yield* expectUsers(4)
-      starts.reply = undefined
-      yield* (yield* helpers[0]!.runs.next).answer(Effect.succeed(exited(0)))
+      const { preloads, runs } = helpers[0]!
+      yield* (yield* runs.next).answer(Effect.succeed(exited(0)))
       yield* Fiber.join(first)
       yield* settle
-      expect(starts.inputs.map(({ preload }) => preload.recipes)).toStrictEqual([
-        [],
-        [
-          ["egg", "publish"],
-          ["egg", "default"],
-        ],
-      ])
-      // The other one is not ready.
-      yield* run(1)
-      expect(helpers.map(({ runs }) => runs.inputs.length)).toStrictEqual([4])
-      yield* (yield* starts.next).answer(Effect.void)
+      expect(preloads.inputs).toStrictEqual([{ recipes, areTried: false }])
+      // Not twice, and nobody waits for it.
+      yield* (yield* runs.next).answer(Effect.succeed(exited(0)))
+      const third = yield* run(1)
+      yield* (yield* runs.next).answer(Effect.succeed(exited(0)))
+      yield* Fiber.join(third)
+      expect([preloads.inputs.length, runs.inputs.length]).toStrictEqual([1, 3])
+      yield* (yield* preloads.next).answer(Effect.undefined)
+      yield* settle
+      // The next helper imports them before it serves, the next agent's, too.
+      const next = yield* again
+      yield* next.expectUsers(1, 2)
+      yield* next.run(1)
+      const later = next.helpers.at(-1)!
+      expect([later.preloads.inputs, later.runs.inputs]).toStrictEqual([[{ recipes, areTried: true }], []])
+      yield* (yield* later.preloads.next).answer(Effect.undefined)
+      yield* settle
+      expect(later.runs.inputs.length).toBe(1)
+    }),
+  )
+
+  it.effect("leaves recipes to the instances when they cannot be imported for all, also later", () =>
+    Effect.gen(function* () {
+      const { again, cold, expectUsers, helpers, installed, run, warnings } = yield* machine
+      installed(1, "[part]\nrecipe = egg\n")
+      yield* expectUsers(1, 2)
+      const first = yield* run(1)
+      yield* expectUsers(1, 2, 3)
+      yield* (yield* helpers[0]!.runs.next).answer(Effect.succeed(exited(0)))
+      yield* Fiber.join(first)
+      yield* (yield* helpers[0]!.preloads.next).answer(Effect.succeed("an import prints something"))
+      yield* settle
+      const next = yield* again
+      yield* next.expectUsers(1, 2, 3, 4)
+      for (const _ of [1, 2]) {
+        const fiber = yield* next.run(1)
+        yield* (yield* next.helpers[0]!.runs.next).answer(Effect.succeed(exited(0)))
+        yield* Fiber.join(fiber)
+      }
+      expect(next.helpers[0]?.preloads.inputs).toStrictEqual([])
+      expect([cold.length, warnings.length]).toStrictEqual([0, 0])
+    }),
+  )
+
+  it.effect("starts a helper without recipes when those of an earlier one fail", () =>
+    Effect.gen(function* () {
+      const { again, expectUsers, helpers, installed, run } = yield* machine
+      installed(1, "[part]\nrecipe = egg\n")
+      yield* expectUsers(1, 2)
+      const first = yield* run(1)
+      yield* expectUsers(1, 2, 3)
+      yield* (yield* helpers[0]!.runs.next).answer(Effect.succeed(exited(0)))
+      yield* Fiber.join(first)
+      yield* (yield* helpers[0]!.preloads.next).answer(Effect.undefined)
+      yield* settle
+      const next = yield* again
+      next.starts.reply = undefined
+      yield* next.expectUsers(1, 2)
+      yield* next.run(1)
+      yield* (yield* next.starts.next).answer(Effect.void)
+      yield* settle
+      yield* (yield* next.helpers[0]!.preloads.next).answer(Effect.fail(broken))
+      yield* (yield* next.starts.next).answer(Effect.void)
+      yield* settle
+      expect(next.helpers.map(({ runs }) => runs.inputs.length)).toStrictEqual([0, 1])
     }),
   )
 
@@ -321,7 +418,7 @@ describe("a warm buildout", () => {
     ["what is no Python", () => ({ text: "#!/bin/bash\n" })],
     [
       "a release of root's",
-      () => ({ release: { directory: "/r", owner: { uid: 0, gid: 0 }, users: Effect.succeed([]) } }),
+      () => ({ release: { directory: "/r", owner: { uid: 0, gid: 0 }, users: Effect.succeed([]), hasOthers: true } }),
     ],
     ["a user in root's group", (uid) => ({ credentials: { ...user(uid), groups: [uid, 0] } })],
     ["a limit on a user's processes", () => ({ enclosure: { ...sessionEnclosure, maxProcesses: 100 } })],

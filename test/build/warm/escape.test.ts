@@ -181,7 +181,7 @@ describe.runIf(runsRootTests)("a hostile recipe", () => {
           script: `${release}/bin/buildout`,
           interpreter: ["/usr/bin/python3"],
           restoresNames: true,
-          preload: { recipes: [], folders: [] },
+          eggFolders: [],
           directory: release,
           environment: { PATH: "/usr/bin:/bin", HOME: release },
           confinement: {

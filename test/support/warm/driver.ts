@@ -25,7 +25,7 @@ import { AdoptedProcesses } from "../../../src/process/AdoptedProcesses.ts"
 import { Containment } from "../../../src/process/containment/Containment.ts"
 import { Launcher } from "../../../src/process/launcher/Launcher.ts"
 import { Spawner } from "../../../src/process/Spawner.ts"
-import { type HelperOptions, WarmHelpers } from "../../../src/process/warm/WarmHelper.ts"
+import { type HelperOptions, WarmHelpers, type WarmRun } from "../../../src/process/warm/WarmHelper.ts"
 import { nodeConfig } from "../facts.ts"
 import { type Profile, profiles, type Step } from "./profiles.ts"
 
@@ -109,7 +109,7 @@ const request = (profile: Profile, output: number, enclosure: BuildoutRequest["e
   log: output,
   timeout: 60_000,
   enclosure,
-  release: { directory: release, owner: { uid: group, gid: group }, users: Effect.succeed([]) },
+  release: { directory: release, owner: { uid: group, gid: group }, users: Effect.succeed([]), hasOthers: true },
 })
 
 const runProfile = (buildout: Buildout["Service"], containment: Containment["Service"], profile: Profile) =>
@@ -155,11 +155,12 @@ const counting = (count: () => void, imported: typeof recipes) =>
     WarmHelpers,
     Effect.map(Effect.provide(WarmHelpers, WarmHelpers.layer), (real) => ({
       ...real,
-      start: (options: HelperOptions) =>
-        Effect.map(real.start({ ...options, preload: { ...options.preload, recipes: imported } }), (helper) => ({
-          ...helper,
-          run: (run: Parameters<typeof helper.run>[0]) => Effect.tap(helper.run(run), () => Effect.sync(count)),
-        })),
+      start: Effect.fnUntraced(function* (options: HelperOptions) {
+        const helper = yield* real.start(options)
+        const whyNot = imported.length === 0 ? undefined : yield* helper.preload(imported, false)
+        if (whyNot !== undefined) throw new Error(whyNot)
+        return { ...helper, run: (run: WarmRun) => Effect.tap(helper.run(run), () => Effect.sync(count)) }
+      }),
     })),
   )
 

@@ -1,0 +1,293 @@
+// The helpers of one release, and who waits for them. One at a time serves; another takes its place when it has to
+// become users that the first one does not map, or when files of the release have changed.
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
+import type { Credentials } from "../../process/privileges.ts"
+import type { HelperError } from "../../process/warm/Conversation.ts"
+import type { Recipes } from "../../process/warm/protocol.ts"
+import type { Confinement, Helper, HelperOptions, WarmHelpers } from "../../process/warm/WarmHelper.ts"
+import type { BuildoutRequest, SharedRelease } from "../Buildout.ts"
+import type { PythonWords } from "../launcher.ts"
+import { choose, type Generation, isWorthImporting, restAfter } from "./choose.ts"
+import { eggFolders, type KnownRecipes } from "./recipes.ts"
+import { largestOf, uniqueUsers } from "./users.ts"
+
+/** A request that can be warm. */
+export interface Candidate {
+  readonly request: BuildoutRequest
+  readonly shared: SharedRelease
+  readonly python: PythonWords
+  /** What the release's files are. */
+  readonly stamp: string
+}
+
+export interface RunningGeneration extends Generation {
+  readonly ready: Deferred.Deferred<Helper, HelperError>
+  readonly scope: Scope.Closeable
+  /** Those that it has imported. */
+  recipes: Recipes
+  isImporting: boolean
+  /** Ends it, unless something comes to do. */
+  idle: Fiber.Fiber<void> | undefined
+  isRetired: boolean
+  running: number
+}
+
+export interface HelperParts {
+  readonly helpers: WarmHelpers["Service"]
+  readonly known: KnownRecipes
+  /** Milliseconds without work after which a helper ends. */
+  readonly idle: number
+  /** Where helpers and what follows them live. */
+  readonly scope: Scope.Scope
+  readonly options: (candidate: Candidate) => Pick<HelperOptions, "environment" | "enclosure">
+}
+
+/** Milliseconds in which others may come: too few to be missed by one that then starts an interpreter of its own. */
+const gathering = 30
+
+export class ReleaseHelpers {
+  readonly #parts: HelperParts
+  /** By the instance's directory. */
+  readonly #waiting = new Map<string, Credentials | undefined>()
+  readonly #generations = new Set<RunningGeneration>()
+  #failures = 0
+  #trouble: { readonly stamp: string; readonly until: number } | undefined
+
+  constructor(parts: HelperParts) {
+    this.#parts = parts
+  }
+
+  /** An instance waits for its turn, or no longer does. */
+  expect(directory: string, credentials: Credentials | undefined): void {
+    this.#waiting.set(directory, credentials)
+  }
+
+  forget(directory: string): void {
+    this.#waiting.delete(directory)
+  }
+
+  /** A helper maps the users of its own release's partitions, and of no other. */
+  leave(uid: number): Effect.Effect<void> {
+    return Effect.forEach(
+      [...this.#generations].filter(({ uids }) => uids?.has(uid)),
+      (generation) => this.#retire(generation),
+      { discard: true },
+    )
+  }
+
+  /** The helper that runs it, which may still be starting; undefined: none. */
+  find(candidate: Candidate): Effect.Effect<RunningGeneration | undefined> {
+    return Effect.gen({ self: this }, function* () {
+      const { request, shared, stamp } = candidate
+      this.expect(request.directory, request.credentials)
+      let choice = yield* this.#choose(candidate)
+      if (choice._tag === "Cold" && shared.hasOthers && this.#trouble === undefined) {
+        yield* Effect.sleep(gathering)
+        choice = yield* this.#choose(candidate)
+      }
+      const isStart = choice._tag === "Start" && request.credentials !== undefined
+      const instances = isStart ? yield* shared.users : []
+      // Again: somebody else can have started one meanwhile.
+      choice = yield* this.#choose(candidate)
+      for (const one of this.#generations) if (one.stamp !== stamp) yield* this.#retire(one)
+      if (choice._tag === "Start") return yield* this.#open(candidate, choice.replaces, instances)
+      return choice._tag === "Use" ? choice.generation : undefined
+    }).pipe(Effect.ensuring(Effect.sync(() => this.forget(candidate.request.directory))))
+  }
+
+  /** Keeps a helper while it works. */
+  using<A, E>(
+    generation: RunningGeneration,
+    work: (helper: Helper) => Effect.Effect<A, E>,
+  ): Effect.Effect<A, E | HelperError> {
+    const begin = Effect.suspend(() => {
+      generation.running += 1
+      return generation.idle === undefined ? Effect.void : Fiber.interrupt(generation.idle)
+    })
+    const end = Effect.suspend(() => {
+      generation.running -= 1
+      return this.#rest(generation)
+    })
+    return Effect.acquireUseRelease(
+      begin,
+      () => Effect.flatMap(Deferred.await(generation.ready), work),
+      () => end,
+    )
+  }
+
+  /** An instance was built by a fork of the helper: recipes that it uses are imported for those that wait. */
+  worked(candidate: Candidate, generation: RunningGeneration, helper: Helper): Effect.Effect<void> {
+    const { known, scope } = this.#parts
+    const { request, shared, stamp } = candidate
+    return Effect.gen({ self: this }, function* () {
+      this.#failures = 0
+      const found = yield* known.found(shared.directory, stamp, request.directory)
+      const facts = { found: found.length, imported: generation.recipes.length, waiting: this.#waiting.size }
+      if (!isWorthImporting(facts) || generation.isRetired || generation.isImporting) return
+      generation.isImporting = true
+      yield* Effect.forkIn(this.#import(candidate, generation, helper, found), scope)
+    })
+  }
+
+  #import({ shared, stamp }: Candidate, generation: RunningGeneration, helper: Helper, recipes: Recipes) {
+    const { known } = this.#parts
+    return helper.preload(recipes, false).pipe(
+      // What went wrong half way may show in a run.
+      Effect.catch((error) => Effect.as(this.#retire(generation), error.message)),
+      Effect.flatMap((whyNot) => {
+        if (whyNot !== undefined) return this.#avoid(shared.directory, stamp, whyNot)
+        generation.recipes = recipes
+        generation.isImporting = false
+        return known.keep(shared.directory, stamp, recipes)
+      }),
+    )
+  }
+
+  /** From now on recipes are imported by each instance. */
+  #avoid(release: string, stamp: string, why: string): Effect.Effect<void> {
+    return Effect.andThen(
+      this.#parts.known.avoid(release, stamp),
+      Effect.logInfo(`instances of ${release} import their recipes themselves: ${why}`),
+    )
+  }
+
+  #choose({ request, stamp }: Candidate) {
+    return Effect.map(Clock.currentTimeMillis, (now) => {
+      if (this.#trouble !== undefined && now >= this.#trouble.until) this.#trouble = undefined
+      const facts = {
+        waiting: [...this.#waiting.values()].map((user) => user?.uid),
+        generations: [...this.#generations],
+        trouble: this.#trouble?.stamp,
+      }
+      return choose(facts, request.credentials?.uid, stamp)
+    })
+  }
+
+  /** For all that wait and all other instances of the release, as far as one helper can hold them. */
+  #confinement({ request, shared }: Candidate, instances: ReadonlyArray<Credentials>): Confinement | undefined {
+    if (request.credentials === undefined) return undefined
+    const { owner } = shared
+    const wanted = uniqueUsers([request.credentials, ...this.#waiting.values(), ...instances])
+    return { owner, users: largestOf(wanted, (users) => this.#parts.helpers.canHold({ owner, users })) }
+  }
+
+  #open(
+    candidate: Candidate,
+    replaced: ReadonlyArray<RunningGeneration>,
+    instances: ReadonlyArray<Credentials>,
+  ): Effect.Effect<RunningGeneration> {
+    return Effect.gen({ self: this }, function* () {
+      const confinement = this.#confinement(candidate, instances)
+      const generation: RunningGeneration = {
+        uids: confinement === undefined ? undefined : new Set(confinement.users.map(({ uid }) => uid)),
+        stamp: candidate.stamp,
+        ready: Deferred.makeUnsafe(),
+        scope: yield* Scope.fork(this.#parts.scope),
+        recipes: [],
+        isImporting: false,
+        idle: undefined,
+        isRetired: false,
+        running: 0,
+      }
+      this.#generations.add(generation)
+      yield* this.#start(candidate, generation, confinement).pipe(
+        Effect.tap(() => Effect.forEach(replaced, (one) => this.#retire(one))),
+        Effect.tapError((error) => Effect.andThen(this.#failed(candidate, error), this.#close(generation))),
+        Deferred.into(generation.ready),
+        Effect.andThen(Deferred.await(generation.ready)),
+        Effect.flatMap((helper) => this.#follow(candidate, generation, helper)),
+        Effect.ignore,
+        Effect.forkIn(this.#parts.scope),
+      )
+      return generation
+    })
+  }
+
+  /** With the recipes that an earlier helper has imported; without, when that does not work any more. */
+  #start(candidate: Candidate, generation: RunningGeneration, confinement: Confinement | undefined) {
+    const { helpers, known, options } = this.#parts
+    const { python, request, shared, stamp } = candidate
+    const start = Effect.suspend(() =>
+      helpers.start({
+        script: request.script,
+        interpreter: python.words,
+        restoresNames: python.restoresNames,
+        eggFolders: eggFolders(shared.directory),
+        directory: shared.directory,
+        confinement,
+        ...options(candidate),
+      }),
+    ).pipe(Scope.provide(generation.scope))
+    const recipes = known.tried(shared.directory, stamp)
+    if (recipes.length === 0) return start
+    return Effect.flatMap(start, (helper) =>
+      helper.preload(recipes, true).pipe(
+        Effect.andThen(
+          Effect.sync(() => {
+            generation.recipes = recipes
+            return helper
+          }),
+        ),
+        Effect.catch((error) => Effect.andThen(this.#avoid(shared.directory, stamp, error.message), start)),
+      ),
+    )
+  }
+
+  /** Until it is gone. */
+  #follow(candidate: Candidate, generation: RunningGeneration, { gone }: Helper): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function* () {
+      yield* this.#rest(generation)
+      const error = yield* gone
+      if (generation.isRetired) return
+      yield* this.#failed(candidate, error)
+      yield* this.#close(generation)
+    })
+  }
+
+  #failed({ shared, stamp }: Candidate, error: HelperError): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function* () {
+      if (!error.isBroken) return
+      this.#failures += 1
+      const pause = restAfter(this.#failures)
+      this.#trouble = { stamp, until: (yield* Clock.currentTimeMillis) + pause }
+      yield* Effect.logWarning(
+        `instances of ${shared.directory} are built without a warm helper for ${pause / 1000} s: ${error.message}`,
+      )
+    })
+  }
+
+  /** It takes no more runs. */
+  #retire(generation: RunningGeneration): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      generation.isRetired = true
+      return this.#rest(generation)
+    })
+  }
+
+  /** What has nothing to do ends: at once when it is replaced, else after a while. */
+  #rest(generation: RunningGeneration): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const { idle, scope } = this.#parts
+      if (generation.running > 0) return Effect.void
+      const closing = this.#close(generation)
+      // Not in the generation's own Scope: that one waits for what runs in it.
+      if (generation.isRetired) return Effect.asVoid(Effect.forkIn(closing, scope))
+      return Effect.map(Effect.forkIn(Effect.delay(closing, idle), scope), (fiber) => {
+        generation.idle = fiber
+      })
+    })
+  }
+
+  #close(generation: RunningGeneration): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      generation.isRetired = true
+      this.#generations.delete(generation)
+      return Scope.close(generation.scope, Exit.void)
+    })
+  }
+}
