@@ -63,7 +63,7 @@ const delayOf = ({ failures, kind }: Caller, random: number): number => {
     case "usage":
       return failures === 0 ? reportAfter(0, reportInterval, random) : sendAfter(failures, random)
     case "state":
-      return failures === 0 ? -Math.log(1 - random) * changeInterval : retryDelay(failures, random)
+      return failures === 0 ? -Math.log(1 - random) * changeInterval : retryDelay(failures, "Unavailable", random)
   }
 }
 

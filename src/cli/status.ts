@@ -6,6 +6,7 @@ import type {
   LimitStatus,
   NodeStatus,
   PartitionStatus,
+  ReportsStatus,
   ServiceStatus,
   SyncStatus,
   TrustStatus,
@@ -85,6 +86,12 @@ export const renderTrust = ({ certificates, isMasterUnverified }: TrustStatus): 
   ...describeCertificates(certificates),
 ]
 
+/** What the master has not heard yet; nothing, when it has heard all. */
+export const renderUntold = ({ error, waiting }: ReportsStatus): ReadonlyArray<string> =>
+  waiting === 0
+    ? []
+    : [`${count(waiting, "report")} not with the master${error === undefined ? "" : `: ${firstLine(error)}`}`]
+
 /** What of usage somebody should know: nothing, when all is with the master. */
 export const renderReports = (
   { error, invalid, lastReport, pending, possiblyDoubled }: UsageStatus,
@@ -129,6 +136,7 @@ export const renderStatus = (status: NodeStatus, now: number): string => {
     ...renderMaster(status.sync),
     ...renderTrust(status.trust).map(firstLine),
     ...renderLimits(status.limits).map(firstLine),
+    ...renderUntold(status.reports),
     ...renderReports(status.usage, now).map(firstLine),
     "",
     table(

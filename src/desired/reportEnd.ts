@@ -43,7 +43,7 @@ export const reportEnd = (outcome: UsageOutcome, away: string | undefined): Extr
     ...(error === undefined ? [] : [`reports cannot be kept: ${error}`]),
     ...(refused.length > 0 ? [`${counted(refused.length, "journal")} kept: ${refused[0]?.error ?? "not sent"}`] : []),
     ...(isMasterAway && pending.length > 0
-      ? [`the master is away: ${counted(pending.length, "journal")} kept and sent later`]
+      ? [`the master is away or refuses this computer: ${counted(pending.length, "journal")} kept and sent later`]
       : []),
     ...(away === undefined ? [] : [away]),
   ]

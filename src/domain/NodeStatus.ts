@@ -118,6 +118,14 @@ export interface LimitStatus {
   readonly problem: string | undefined
 }
 
+/** Reports of states, bangs and requests on their way to the master. */
+export interface ReportsStatus {
+  /** How many were tried and are still to be taken. */
+  readonly waiting: number
+  /** Why the one that has waited longest was not taken. */
+  readonly error: string | undefined
+}
+
 /** A journal that the master may have counted twice: it got it again after an answer was lost. */
 export interface DoubledJournal {
   readonly journal: string
@@ -171,6 +179,7 @@ export interface NodeStatus {
   readonly limits: ReadonlyArray<LimitStatus>
   readonly sync: SyncStatus
   readonly trust: TrustStatus
+  readonly reports: ReportsStatus
   readonly usage: UsageStatus
   readonly software: ReadonlyArray<SoftwareStatus>
   readonly partitions: ReadonlyArray<PartitionStatus>

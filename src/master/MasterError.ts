@@ -39,14 +39,12 @@ export class MasterError extends Schema.TaggedError<MasterError>()("MasterError"
     return this.status === undefined ? this.isUnsent !== true : this.status === 502 || this.status === 504
   }
 
-  /** Whether the same call can succeed later without anybody changing it. */
+  /**
+   * Whether the same call can succeed later without a change. Who is not authorised is refused, not what they say:
+   * nothing is lost for a certificate that has expired.
+   */
   get isRetryable(): boolean {
-    return (
-      this.reason === "Unreachable" ||
-      this.reason === "Unavailable" ||
-      this.reason === "NotReady" ||
-      this.reason === "InvalidAnswer"
-    )
+    return this.reason !== "NotFound" && this.reason !== "Refused"
   }
 }
 

@@ -1,5 +1,6 @@
 // State reports and bangs on their way to the master. Work never waits for it: the newest report about a subject
-// replaces an unsent one, one at a time is in flight for each subject, and what the master cannot take now is retried.
+// replaces an unsent one, one at a time is in flight for each subject, and what the master cannot take now is retried:
+// also what it does not take from this computer's certificate, which says nothing about the report.
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -9,6 +10,7 @@ import * as Random from "effect/Random"
 import { type Report, subjectOf } from "../domain/Report.ts"
 import { MasterClient } from "../master/MasterClient.ts"
 import type { MasterError } from "../master/MasterError.ts"
+import { StatusBoard } from "./StatusBoard.ts"
 
 /**
  * What became of a report: `Replaced` when a newer one about the same subject came before it was taken, `Withdrawn` when
@@ -45,9 +47,17 @@ export class Outbox extends Context.Service<
     Outbox,
     Effect.gen(function* () {
       const client = yield* MasterClient
+      const board = yield* StatusBoard
       const fork = yield* FiberSet.makeRuntime<never, void, never>()
       /** By subject, while a sender is at work for it. */
       const senders = new Map<string, Sender>()
+      /** What keeps the master from taking a report, by subject. */
+      const obstacles = new Map<string, MasterError>()
+
+      const showObstacles = Effect.suspend(() => {
+        const [longest] = obstacles.values()
+        return board.setReports({ waiting: obstacles.size, error: longest?.message })
+      })
 
       const attempt = (entry: Entry) =>
         client.report(entry.report).pipe(
@@ -62,21 +72,32 @@ export class Outbox extends Context.Service<
 
       const send = Effect.fnUntraced(function* (subject: string, sender: Sender) {
         let failures = 0
+        let told: MasterError["reason"] | undefined
         let entry = next(sender)
         while (entry !== undefined) {
           const outcome = yield* Effect.result(attempt(entry))
           if (outcome._tag === "Success") {
             failures = 0
+            told = undefined
+            if (obstacles.delete(subject)) yield* showObstacles
             yield* Deferred.succeed(entry.delivery, outcome.success)
             entry = next(sender)
             continue
           }
-          if (failures++ === 0 && !Deferred.isDoneUnsafe(entry.delivery)) yield* logRetry(entry, outcome.failure)
-          yield* pause(entry, retryDelay(failures, yield* Random.next))
+          const error = outcome.failure
+          failures++
+          if (!Deferred.isDoneUnsafe(entry.delivery)) {
+            obstacles.set(subject, error)
+            if (told !== error.reason) yield* showObstacles
+            if (isNews(error, told)) yield* logRetry(entry, error)
+            told = error.reason
+          }
+          yield* pause(entry, retryDelay(failures, error.reason, yield* Random.next))
           if (sender.waiting !== undefined) yield* Deferred.succeed(entry.delivery, "Replaced")
           if (Deferred.isDoneUnsafe(entry.delivery)) entry = next(sender)
         }
         senders.delete(subject)
+        if (obstacles.delete(subject)) yield* showObstacles
       })
 
       /** In one go: a report that lay there without a sender would keep all later ones about its subject. */
@@ -129,9 +150,18 @@ const end = (entry: Entry | undefined, delivery: Delivery): void => {
 const pause = ({ delivery }: Entry, milliseconds: number): Effect.Effect<unknown> =>
   Effect.timeoutOption(Deferred.await(delivery), milliseconds)
 
-/** Milliseconds before try number `failures + 1`; `random` is from 0 to 1. */
-export const retryDelay = (failures: number, random: number): number =>
-  Math.min(60_000, 500 * 2 ** Math.min(failures, 10)) * (0.75 + random / 2)
+/**
+ * Milliseconds before try number `failures + 1`; `random` is from 0 to 1. Who is refused waits for people to renew a
+ * certificate.
+ */
+export const retryDelay = (failures: number, reason: MasterError["reason"], random: number): number => {
+  const [shortest, longest] = reason === "Unauthorised" ? [60_000, 600_000] : [1000, 60_000]
+  return Math.min(longest, shortest * 2 ** Math.min(failures - 1, 10)) * (0.75 + random / 2)
+}
+
+/** Whether it is another trouble than the one that was told; those that people have nothing to do about are one. */
+const isNews = ({ reason }: MasterError, told: MasterError["reason"] | undefined): boolean =>
+  told === undefined || (reason === "Unauthorised" && told !== reason)
 
 const shown = ({ report }: Entry): string => {
   switch (report._tag) {
@@ -145,7 +175,11 @@ const shown = ({ report }: Entry): string => {
 }
 
 const logRetry = (entry: Entry, error: MasterError) =>
-  Effect.logWarning(`${shown(entry)} will be sent again: ${error.message}`)
+  Effect.logWarning(
+    error.reason === "Unauthorised"
+      ? `${shown(entry)} is kept until the master accepts this computer: ${error.message}`
+      : `${shown(entry)} will be sent again: ${error.message}`,
+  )
 
 const logRefusal = (entry: Entry, why: string) =>
   Effect.logWarning(`the master refused the ${shown(entry)}, it is dropped: ${why}`)

@@ -14,6 +14,7 @@ import {
   type NodeStatus,
   noUsage,
   type PartitionStatus,
+  type ReportsStatus,
   type SoftwareStatus,
   type SyncStatus,
   type TrustStatus,
@@ -30,6 +31,7 @@ export class StatusBoard extends Context.Service<
     readonly setContainment: (kind: ContainmentKind, limits: ReadonlyArray<LimitStatus>) => Effect.Effect<void>
     readonly setSync: (status: SyncStatus) => Effect.Effect<void>
     readonly setTrust: (status: TrustStatus) => Effect.Effect<void>
+    readonly setReports: (status: ReportsStatus) => Effect.Effect<void>
     readonly setUsage: (status: UsageStatus) => Effect.Effect<void>
     /** Undefined takes the record off the board. */
     readonly setSoftware: (url: SoftwareUrl, status: SoftwareStatus | undefined) => Effect.Effect<void>
@@ -49,6 +51,7 @@ export class StatusBoard extends Context.Service<
       let limits: ReadonlyArray<LimitStatus> = []
       let sync: SyncStatus = { lastSuccess: undefined, standing: "NotAsked", error: undefined }
       let trust: TrustStatus = { isMasterUnverified: false, certificates: [] }
+      let reports: ReportsStatus = { waiting: 0, error: undefined }
       let usage: UsageStatus = noUsage
 
       const get = Effect.sync((): NodeStatus => ({
@@ -59,6 +62,7 @@ export class StatusBoard extends Context.Service<
         limits,
         sync,
         trust,
+        reports,
         usage,
         software: sorted(software),
         partitions: sorted(partitions),
@@ -89,6 +93,11 @@ export class StatusBoard extends Context.Service<
         setTrust: (status) =>
           Effect.suspend(() => {
             trust = status
+            return changed
+          }),
+        setReports: (status) =>
+          Effect.suspend(() => {
+            reports = status
             return changed
           }),
         setUsage: (status) =>

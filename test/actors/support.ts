@@ -37,7 +37,7 @@ export class ScriptedClient {
 
   /** The client, an outbox and a board that use it, and the configuration. */
   layer(config: NodeConfigShape) {
-    return Layer.mergeAll(Outbox.layer, StatusBoard.layer).pipe(
+    return Layer.provideMerge(Outbox.layer, StatusBoard.layer).pipe(
       Layer.provideMerge(Layer.succeed(MasterClient, this.client)),
       Layer.provideMerge(Layer.succeed(NodeConfig, config)),
     )

@@ -7,7 +7,7 @@ import { CommandFailure, exitStatus, toFailure } from "../../src/cli/exit.ts"
 import { formatJson, formatText, loggingTo, type LogEvent } from "../../src/cli/logging.ts"
 import { normalizeFlags } from "../../src/cli/options.ts"
 import { namesIn, printedEvent, renderEvent } from "../../src/cli/pass.ts"
-import { age, renderLimits, renderReports, renderStatus } from "../../src/cli/status.ts"
+import { age, renderLimits, renderReports, renderStatus, renderUntold } from "../../src/cli/status.ts"
 import { renderUsage, screenful } from "../../src/cli/top.ts"
 import { table } from "../../src/cli/table.ts"
 import { exited } from "../../src/domain/ExitStatus.ts"
@@ -152,6 +152,7 @@ const status: NodeStatus = {
   limits: [{ option: "partition_pids_max", value: 500, heldBy: undefined, problem: "the pids controller is missing" }],
   sync: { lastSuccess: now - 5000, standing: "Answers", error: undefined },
   trust: { isMasterUnverified: false, certificates: [] },
+  reports: { waiting: 0, error: undefined },
   usage: noUsage,
   software: [
     {
@@ -258,6 +259,18 @@ describe("renderStatus", () => {
       "computer COMP-1, agent pid 42, up 60 s, last sync never, services kept together by cgroup",
       "the master is away; what should run runs on, nothing is processed: it is away",
     ])
+  })
+})
+
+describe("renderUntold", () => {
+  it("is nothing while the master has heard all", () => {
+    expect(renderUntold({ waiting: 0, error: undefined })).toStrictEqual([])
+  })
+
+  it("tells how many reports wait, and why", () => {
+    const reports = { waiting: 2, error: "status 403: check\ncert_file" }
+    expect(renderUntold(reports)).toStrictEqual(["2 reports not with the master: status 403: check"])
+    expect(renderStatus({ ...status, reports }, now)).toContain("\n2 reports not with the master: status 403")
   })
 })
 

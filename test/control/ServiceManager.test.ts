@@ -23,6 +23,7 @@ const status = (lastSuccess: number): NodeStatus => ({
   limits: [],
   sync: { lastSuccess, standing: "Answers", error: undefined },
   trust: { isMasterUnverified: false, certificates: [] },
+  reports: { waiting: 0, error: undefined },
   usage: noUsage,
   software: [],
   partitions: [],

@@ -78,6 +78,7 @@ describe("describeNode", () => {
     limits: [],
     sync: { lastSuccess: undefined, standing: "NotAsked", error: undefined },
     trust: { isMasterUnverified: false, certificates: [] },
+    reports: { waiting: 0, error: undefined },
     usage: noUsage,
     software: [],
     partitions: [],

@@ -61,6 +61,7 @@ export const node = (changes: Partial<NodeStatus> = {}): NodeStatus => ({
   limits: [],
   sync: { lastSuccess: start, standing: "Answers", error: undefined },
   trust: { isMasterUnverified: false, certificates: [] },
+  reports: { waiting: 0, error: undefined },
   usage: noUsage,
   software: [software()],
   partitions: [],

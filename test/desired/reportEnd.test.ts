@@ -45,7 +45,7 @@ describe("the end of a report", () => {
       { isMasterAway: true, pending: [journal({ state: "in flight" }), journal()] },
       undefined,
       3,
-      ["the master is away: 2 journals kept and sent later"],
+      ["the master is away or refuses this computer: 2 journals kept and sent later"],
     ],
     [
       "the master has it, and its sources stay",

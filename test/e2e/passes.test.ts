@@ -221,7 +221,7 @@ layer(Node.layer, live)("in the agent", (it) => {
       const reset = yield* scripted.inject("useComputer", { _tag: "Reset" })
       const away = yield* pass(node, "report")
       assert.strictEqual(away.ended.code, 3)
-      assert.include(away.log, "the master is away: 1 journal kept and sent later")
+      assert.include(away.log, "the master is away or refuses this computer: 1 journal kept and sent later")
       yield* reset.clear
       addProgram(partition, "report/usage", "#!/bin/sh\necho nonsense > $1\n")
       const invalid = yield* pass(node, "report")

@@ -4,14 +4,17 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import * as TestClock from "effect/testing/TestClock"
 import { expect } from "vitest"
+import { NodeConfig } from "../../src/config/NodeConfig.ts"
 import { type Report, subjectOf } from "../../src/domain/Report.ts"
 import { MasterClient } from "../../src/master/MasterClient.ts"
 import { MasterError } from "../../src/master/MasterError.ts"
 import { Outbox } from "../../src/report/Outbox.ts"
+import { StatusBoard } from "../../src/report/StatusBoard.ts"
 import { Calls, settle } from "../support/Calls.ts"
-import { release, slappart0, slappart1 } from "../support/facts.ts"
+import { nodeConfig, release, slappart0, slappart1 } from "../support/facts.ts"
 
 const started: Report = { _tag: "Partition", id: slappart0, state: "started" }
 const stopped: Report = { _tag: "Partition", id: slappart0, state: "stopped" }
@@ -25,6 +28,15 @@ const later: Report = { ...bang, message: "y" }
 const failure = (reason: MasterError["reason"]) =>
   Effect.fail(new MasterError({ method: "m", reason, status: undefined, message: reason }))
 
+const outboxOf = (client: MasterClient["Service"]) =>
+  Layer.build(
+    Outbox.layer.pipe(
+      Layer.provideMerge(StatusBoard.layer),
+      Layer.provide(Layer.succeed(MasterClient, client)),
+      Layer.provide(Layer.succeed(NodeConfig, nodeConfig())),
+    ),
+  )
+
 const sending = Effect.gen(function* () {
   const reports = new Calls<Report, void, MasterError>()
   const client = MasterClient.of({
@@ -33,8 +45,10 @@ const sending = Effect.gen(function* () {
     useComputer: () => Effect.never,
     partitionCertificate: () => Effect.never,
   })
-  const context = yield* Layer.build(Outbox.layer.pipe(Layer.provide(Layer.succeed(MasterClient, client))))
-  return { reports, outbox: Context.get(context, Outbox) }
+  const context = yield* outboxOf(client)
+  const board = Context.get(context, StatusBoard)
+  const status = Effect.map(board.get, (status) => status.reports)
+  return { reports, outbox: Context.get(context, Outbox), status }
 })
 
 describe("offer", () => {
@@ -110,7 +124,7 @@ describe("deliver", () => {
     }),
   )
 
-  it.effect.each(["Refused", "NotFound", "Unauthorised"] as const)("a report met by %s is dropped", (reason) =>
+  it.effect.each(["Refused", "NotFound"] as const)("a report met by %s is dropped", (reason) =>
     Effect.gen(function* () {
       const { outbox, reports } = yield* sending
       const delivery = yield* Effect.forkChild(outbox.deliver(started))
@@ -194,6 +208,66 @@ describe("a master that cannot answer now", () => {
   )
 })
 
+describe("a master that refuses this computer", () => {
+  const told = Effect.gen(function* () {
+    const messages: Array<string> = []
+    const logger = Logger.make(({ message }) => void messages.push(String(message)))
+    return { messages, ...(yield* Effect.provide(sending, Logger.layer([logger]))) }
+  })
+
+  it.effect("loses no report: kept, told once, shown, tried ever more slowly, and taken in the end", () =>
+    Effect.gen(function* () {
+      const { messages, outbox, reports, status } = yield* told
+      const delivery = yield* Effect.forkChild(outbox.deliver(started))
+      for (const minutes of [1, 2, 4, 8, 10, 10]) {
+        yield* (yield* reports.next).answer(failure("Unauthorised"))
+        yield* settle
+        expect(yield* status).toStrictEqual({ waiting: 1, error: "Unauthorised" })
+        const before = reports.inputs.length
+        yield* TestClock.adjust(minutes * 60_000 * 0.74)
+        expect(reports.inputs).toHaveLength(before)
+        yield* TestClock.adjust(minutes * 60_000 * 0.52)
+        yield* settle
+        expect(reports.inputs).toHaveLength(before + 1)
+      }
+      expect(messages).toStrictEqual([
+        expect.stringContaining("is kept until the master accepts this computer: Unauthorised"),
+      ])
+      yield* (yield* reports.next).answer(Effect.void)
+      expect(yield* Fiber.join(delivery)).toBe("Taken")
+      yield* settle
+      expect([yield* status, yield* outbox.pending]).toStrictEqual([{ waiting: 0, error: undefined }, 0])
+    }),
+  )
+
+  it.effect("is told apart from one that is away, also when it was that before", () =>
+    Effect.gen(function* () {
+      const { messages, outbox, reports, status } = yield* told
+      yield* outbox.offer(started)
+      yield* outbox.offer(neighbour)
+      const own = yield* reports.next
+      const other = yield* reports.next
+      yield* own.answer(failure("Unreachable"))
+      yield* other.answer(failure("Unauthorised"))
+      yield* settle
+      expect(yield* status).toStrictEqual({ waiting: 2, error: "Unreachable" })
+      yield* TestClock.adjust(1250)
+      yield* (yield* reports.next).answer(failure("Unauthorised"))
+      yield* settle
+      expect(yield* status).toStrictEqual({ waiting: 2, error: "Unauthorised" })
+      expect(messages.map((text) => /(sent again|accepts this computer)/.exec(text)?.[0])).toStrictEqual([
+        "sent again",
+        "accepts this computer",
+        "accepts this computer",
+      ])
+      yield* outbox.withdraw(subjectOf(started))
+      yield* outbox.withdraw(subjectOf(neighbour))
+      yield* settle
+      expect([yield* status, yield* outbox.pending]).toStrictEqual([{ waiting: 0, error: undefined }, 0])
+    }),
+  )
+})
+
 describe("withdraw", () => {
   it.effect("what waits for its next try is not sent again, and later reports are sent at once", () =>
     Effect.gen(function* () {
@@ -253,8 +327,7 @@ it.effect("the end of the scope ends what is in flight", () =>
     })
     const call = yield* Effect.scoped(
       Effect.gen(function* () {
-        const context = yield* Layer.build(Outbox.layer.pipe(Layer.provide(Layer.succeed(MasterClient, client))))
-        yield* Context.get(context, Outbox).offer(started)
+        yield* Context.get(yield* outboxOf(client), Outbox).offer(started)
         return yield* reports.next
       }),
     )

@@ -49,6 +49,8 @@ describe("get", () => {
       yield* board.setSync({ lastSuccess: 7, standing: "Away", error: "x" })
       const trust = { isMasterUnverified: true, certificates: [] }
       yield* board.setTrust(trust)
+      const reports = { waiting: 1, error: "status 503" }
+      yield* board.setReports(reports)
       yield* board.setUsage({ ...noUsage, lastReport: 8 })
       yield* board.setPartition(slappart1, partition(slappart1))
       yield* board.setPartition(slappart0, partition(slappart0, 1))
@@ -63,6 +65,7 @@ describe("get", () => {
         limits: [],
         sync: { lastSuccess: 7, standing: "Away", error: "x" },
         trust,
+        reports,
         usage: { ...noUsage, lastReport: 8 },
         software: [software(other), software()],
         partitions: [partition(slappart0, 2), partition(slappart1)],

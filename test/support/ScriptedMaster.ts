@@ -31,6 +31,8 @@ export interface Call {
   readonly at: number
   /** The fault it met. */
   readonly fault: Fault["_tag"] | undefined
+  /** The status that this fault gave it. */
+  readonly faultStatus: number | undefined
 }
 
 export type Fault =
@@ -179,9 +181,15 @@ class Machine {
         request.socket instanceof TLSSocket ? request.socket.getPeerCertificate().subject?.CN?.toString() : undefined,
       at: Date.now(),
       fault: undefined,
+      faultStatus: undefined,
     }
     const met = this.faults.find((candidate) => candidate.strikes(asked))
-    const call: Call = { ...asked, fault: met?.fault._tag }
+    const fault = met?.fault
+    const call: Call = {
+      ...asked,
+      fault: fault?._tag,
+      faultStatus: fault?._tag === "Status" ? fault.status : undefined,
+    }
     // Recorded first and answered then: whoever saw the answer finds the call among `calls`.
     this.calls.push(call)
     this.#answer(request, response, call, met)

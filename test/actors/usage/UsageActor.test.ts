@@ -121,6 +121,12 @@ const machine = Effect.gen(function* () {
 })
 
 const busy = new MasterError({ method: "useComputer", reason: "Unavailable", status: 503, message: "busy" })
+const unauthorised = new MasterError({
+  method: "useComputer",
+  reason: "Unauthorised",
+  status: 403,
+  message: "no such certificate",
+})
 const refused = new MasterError({ method: "useComputer", reason: "Refused", status: 400, message: "no such computer" })
 
 describe("a report on demand", () => {
@@ -249,28 +255,31 @@ describe("time", () => {
 })
 
 describe("a master that does not take it", () => {
-  it.effect("gets the very same journal again, and what comes later after it", () =>
-    Effect.gen(function* () {
-      const { client, reportsOf, start } = yield* machine
-      client.journals.reply = () => Effect.fail(busy)
-      const agent = yield* start("slappart0")
-      const outcome = yield* agent.run
-      expect(outcome).toMatchObject({
-        reports: 1,
-        sent: 0,
-        pending: [{ state: "sealed", movements: 1, error: "busy" }],
-      })
-      yield* agent.run
-      expect(reportsOf("slappart0")).toHaveLength(2)
-      const before = client.journals.inputs.length
-      client.journals.reply = () => Effect.void
-      yield* TestClock.adjust("10 minutes")
-      yield* agent.until("the end", ({ pending }) => pending.length === 0)
-      const sent = client.journals.inputs.slice(before)
-      expect(sent.map(booked)).toStrictEqual([["slappart0 1"], ["slappart0 2"]])
-      expect(client.journals.inputs[0]).toBe(sent[0])
-      expect([reportsOf("slappart0"), (yield* agent.usage).possiblyDoubled]).toStrictEqual([[], []])
-    }),
+  it.effect.each([busy, unauthorised])(
+    "($reason) gets the very same journal again, and what comes later after it",
+    (error) =>
+      Effect.gen(function* () {
+        const { client, reportsOf, start } = yield* machine
+        client.journals.reply = () => Effect.fail(error)
+        const agent = yield* start("slappart0")
+        const outcome = yield* agent.run
+        expect(outcome).toMatchObject({
+          reports: 1,
+          sent: 0,
+          isMasterAway: true,
+          pending: [{ state: "sealed", movements: 1, error: error.message }],
+        })
+        yield* agent.run
+        expect(reportsOf("slappart0")).toHaveLength(2)
+        const before = client.journals.inputs.length
+        client.journals.reply = () => Effect.void
+        yield* TestClock.adjust("10 minutes")
+        yield* agent.until("the end", ({ pending }) => pending.length === 0)
+        const sent = client.journals.inputs.slice(before)
+        expect(sent.map(booked)).toStrictEqual([["slappart0 1"], ["slappart0 2"]])
+        expect(client.journals.inputs[0]).toBe(sent[0])
+        expect([reportsOf("slappart0"), (yield* agent.usage).possiblyDoubled]).toStrictEqual([[], []])
+      }),
   )
 
   it.effect("and does not say so: the journal is marked as possibly doubled when it is taken", () =>

@@ -130,8 +130,8 @@ describe("calls", () => {
 describe("the status table", () => {
   const rows: ReadonlyArray<readonly [status: number, reason: MasterErrorReason, isRetryable: boolean]> = [
     [400, "Refused", false],
-    [401, "Unauthorised", false],
-    [403, "Unauthorised", false],
+    [401, "Unauthorised", true],
+    [403, "Unauthorised", true],
     [404, "NotFound", false],
     [408, "NotReady", true],
     [409, "Refused", false],

@@ -195,7 +195,7 @@ describe("certificate files", () => {
       const master = yield* tlsMaster()
       const client = yield* clientOf(master.url, trusted("absent"))
       const error = yield* Effect.flip(client.report(started))
-      expect(error).toMatchObject({ reason: "Unauthorised", status: undefined, isRetryable: false })
+      expect(error).toMatchObject({ reason: "Unauthorised", status: undefined, isRetryable: true })
       expect(error.message).toContain("absent.key cannot be read")
     }),
   )
