@@ -33,6 +33,7 @@ class Node extends Context.Service<Node, Scripted>()("test/e2e/software-passes/N
         const url = node.writeProfile("cheap.cfg", cheap)
         yield* node.master.supply(url)
         yield* node.startAgent
+        yield* node.master.awaitReport(url, "available")
         // Marked once the master knows.
         yield* awaitFile(`${node.releaseDirectory(url)}/.completed`, (text) => text || undefined)
         return node
