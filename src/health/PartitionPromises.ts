@@ -86,12 +86,23 @@ export class PartitionPromises {
       return results.some((result) => result?.hasFailed === true)
     })
 
-  check(place: Surroundings, request: CheckRequest): Effect.Effect<Check, FileError> {
+  /** `surroundings` is run when there is something to check: most partitions of a node can have nothing. */
+  check<E>(
+    directory: OwnedDirectory,
+    surroundings: Effect.Effect<Surroundings, E>,
+    request: CheckRequest,
+  ): Effect.Effect<Check, E | FileError> {
     return Effect.gen({ self: this }, function* () {
-      const files = new PromiseFiles(place.directory)
+      const files = new PromiseFiles(directory)
       const { others, promises } = yield* files.list
       const now = yield* Clock.currentTimeMillis
-      if (promises.length > 0) yield* files.prepare
+      if (promises.length === 0) {
+        this.#known.clear()
+        yield* this.#warn(others, promises, undefined)
+        return summary([], request.mode, now)
+      }
+      const place = yield* surroundings
+      yield* files.prepare
       const scope = yield* Effect.scope
       const run = new CheckRun({
         tools: this.#tools,

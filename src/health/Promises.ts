@@ -45,8 +45,11 @@ export class Promises extends Context.Service<Promises, { readonly of: (id: Part
       const tools = { launcher: yield* Launcher, spawner: yield* Spawner, places: new Places(processors()) }
 
       /** As whom and where the promises of a partition run. */
-      const surroundings = Effect.fnUntraced(function* (id: PartitionId, software: SoftwareUrl | undefined) {
-        const directory = yield* OwnedDirectory.open(`${config.instanceRoot}/${id}`)
+      const surroundings = Effect.fnUntraced(function* (
+        id: PartitionId,
+        directory: OwnedDirectory,
+        software: SoftwareUrl | undefined,
+      ) {
         const { home = directory.path } = yield* accounts.describe(directory.owner)
         const command: Omit<Command, "argv" | "enclosure" | "output" | "timeout"> = {
           cwd: directory.path,
@@ -66,15 +69,18 @@ export class Promises extends Context.Service<Promises, { readonly of: (id: Part
       return Promises.of({
         of: (id) => {
           const promises = new PartitionPromises(id, tools, config)
+          const opened = OwnedDirectory.open(`${config.instanceRoot}/${id}`)
           return {
             check: (software, request) =>
-              surroundings(id, software).pipe(
-                Effect.flatMap((place) => promises.check(place, request)),
+              opened.pipe(
+                Effect.flatMap((directory) =>
+                  promises.check(directory, surroundings(id, directory, software), request),
+                ),
                 Effect.mapError(
                   ({ message }) => new PromiseError({ message: `the promises of ${id} cannot be checked: ${message}` }),
                 ),
               ),
-            wereFailing: OwnedDirectory.open(`${config.instanceRoot}/${id}`).pipe(
+            wereFailing: opened.pipe(
               Effect.flatMap(promises.wereFailing),
               Effect.orElseSucceed(() => false),
             ),

@@ -8,10 +8,12 @@
 // | three failures in a row; stored failures count              | counts an executable as failing …                  |
 // | one bang a run                                              | asks for one bang …                                |
 // | tests alone, anomalies alone                                | leaves out what has nothing to say …               |
+// | nothing to check                                            | of nothing prepares nothing …                      |
 // | the constructor's dictionary, extra_config_dict             | gives a plugin what the reference gives …          |
 // | bad input                                                   | takes from …, tells …, goes on …                   |
 import { describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as fs from "node:fs"
 import { expect } from "vitest"
 import type { Check } from "../../src/health/PartitionPromises.ts"
@@ -185,6 +187,30 @@ time.sleep(1000)`),
       }),
     )
   }
+
+  it.live("of nothing prepares nothing, and what is gone is not shown", () =>
+    Effect.gen(function* () {
+      const made: Array<string> = []
+      const containment = Layer.effect(
+        Containment,
+        Effect.map(Effect.service(Containment), (session) => ({
+          ...session,
+          enclosure: (owner: string, member: string) => {
+            made.push(member)
+            return session.enclosure(owner, member)
+          },
+        })),
+      ).pipe(Layer.provide(Containment.layerSession))
+      const { executable, path, testAll } = yield* checking({ containment })
+      expect(yield* testAll).toMatchObject({ promises: [], failure: undefined, bang: undefined })
+      expect([made, fs.existsSync(`${path}/.slapgrid`)]).toStrictEqual([[], false])
+      executable("broken", "exit 1")
+      expect(failures(yield* testAll)).toHaveProperty("broken")
+      expect(made).not.toStrictEqual([])
+      fs.rmSync(`${path}/etc/promise/broken`)
+      expect(yield* testAll).toMatchObject({ promises: [], failure: undefined })
+    }),
+  )
 
   it.live("takes from executables one clear report each: floods, binary, those that vanish or are none", () =>
     Effect.gen(function* () {
