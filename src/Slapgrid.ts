@@ -59,8 +59,9 @@ const onMachine = <A, E, R>(
     Accounts.layer({ rootCheck: config.rootCheck }),
     Inheritances.layer,
     LogKeepers.layer,
+    WarmHelpers.layer,
   ).pipe(Layer.provideMerge([AdoptedProcesses.layer, Launcher.layer]), Layer.provideMerge(Containment.layer))
-  const buildout = config.warmBuildout ? Layer.provide(layerWarm, WarmHelpers.layer) : Buildout.layerCold
+  const buildout = config.warmBuildout ? layerWarm : Buildout.layerCold
   const builds = Layer.mergeAll(SoftwareBuild.layer, InstanceBuild.layer).pipe(Layer.provide([buildout, cache]))
   const actors = Layer.mergeAll(SoftwareActors.layer, PartitionActors.layer)
   return top.pipe(

@@ -16,6 +16,7 @@ import { Plans } from "../desired/Plans.ts"
 import { Promises } from "../health/Promises.ts"
 import { Containment } from "../process/containment/Containment.ts"
 import { Inheritances } from "../process/Inheritances.ts"
+import { WarmHelpers } from "../process/warm/WarmHelper.ts"
 import { Takeover } from "../process/takeover/Takeover.ts"
 import { Outbox } from "../report/Outbox.ts"
 import { StatusBoard } from "../report/StatusBoard.ts"
@@ -70,6 +71,7 @@ const makeRegistry = Effect.fnUntraced(function* (isBuilt: RegistryParts["isBuil
   const board = yield* StatusBoard
   const { kind, limits } = yield* Containment
   yield* board.setContainment(kind, limits)
+  yield* board.showHelpers((yield* WarmHelpers).living)
   const partitionScope = yield* parallelScope
   const softwareScope = yield* parallelScope
   const registry = new Registry({

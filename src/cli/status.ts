@@ -3,6 +3,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import { describeCertificates } from "../desired/certificates.ts"
 import type {
+  HelperStatus,
   LimitStatus,
   NodeStatus,
   PartitionStatus,
@@ -92,6 +93,10 @@ export const renderUntold = ({ error, waiting }: ReportsStatus): ReadonlyArray<s
     ? []
     : [`${count(waiting, "report")} not with the master${error === undefined ? "" : `: ${firstLine(error)}`}`]
 
+/** Processes that builds of instances are forked from, while there are any. */
+export const renderHelpers = (helpers: ReadonlyArray<HelperStatus>): ReadonlyArray<string> =>
+  helpers.map(({ memory, pid, release }) => `warm helper of ${release}: pid ${pid}, ${showSize(memory)}`)
+
 /** What of usage somebody should know: nothing, when all is with the master. */
 export const renderReports = (
   { error, invalid, lastReport, pending, possiblyDoubled }: UsageStatus,
@@ -138,6 +143,7 @@ export const renderStatus = (status: NodeStatus, now: number): string => {
     ...renderLimits(status.limits).map(firstLine),
     ...renderUntold(status.reports),
     ...renderReports(status.usage, now).map(firstLine),
+    ...renderHelpers(status.helpers).map(firstLine),
     "",
     table(
       ["SOFTWARE RELEASE", "WANTED", "STATE", "SINCE", "PART", "LAST LINE OR ERROR"],

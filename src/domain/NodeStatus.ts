@@ -170,6 +170,15 @@ export interface InvalidReport {
   readonly reason: string
 }
 
+/** A process that has a release's buildout imported, for its instances. */
+export interface HelperStatus {
+  /** The release's directory. */
+  readonly release: string
+  readonly pid: number
+  /** Bytes that it has in memory. */
+  readonly memory: number
+}
+
 export interface NodeStatus {
   readonly computer: ComputerId
   readonly pid: number
@@ -181,6 +190,7 @@ export interface NodeStatus {
   readonly trust: TrustStatus
   readonly reports: ReportsStatus
   readonly usage: UsageStatus
+  readonly helpers: ReadonlyArray<HelperStatus>
   readonly software: ReadonlyArray<SoftwareStatus>
   readonly partitions: ReadonlyArray<PartitionStatus>
 }

@@ -10,6 +10,7 @@ import { NodeConfig } from "../config/NodeConfig.ts"
 import type { PartitionId, SoftwareUrl } from "../domain/ids.ts"
 import {
   type ContainmentKind,
+  type HelperStatus,
   type LimitStatus,
   type NodeStatus,
   noUsage,
@@ -32,6 +33,8 @@ export class StatusBoard extends Context.Service<
     readonly setSync: (status: SyncStatus) => Effect.Effect<void>
     readonly setTrust: (status: TrustStatus) => Effect.Effect<void>
     readonly setReports: (status: ReportsStatus) => Effect.Effect<void>
+    /** Where to ask for the helpers of buildouts: what they take changes by itself. */
+    readonly showHelpers: (helpers: Effect.Effect<ReadonlyArray<HelperStatus>>) => Effect.Effect<void>
     readonly setUsage: (status: UsageStatus) => Effect.Effect<void>
     /** Undefined takes the record off the board. */
     readonly setSoftware: (url: SoftwareUrl, status: SoftwareStatus | undefined) => Effect.Effect<void>
@@ -53,8 +56,9 @@ export class StatusBoard extends Context.Service<
       let trust: TrustStatus = { isMasterUnverified: false, certificates: [] }
       let reports: ReportsStatus = { waiting: 0, error: undefined }
       let usage: UsageStatus = noUsage
+      let currentHelpers: Effect.Effect<ReadonlyArray<HelperStatus>> = Effect.succeed([])
 
-      const get = Effect.sync((): NodeStatus => ({
+      const snapshot = (helpers: ReadonlyArray<HelperStatus>): NodeStatus => ({
         computer: config.computerId,
         pid: agentPid(),
         startedAt,
@@ -64,9 +68,14 @@ export class StatusBoard extends Context.Service<
         trust,
         reports,
         usage,
+        helpers,
         software: sorted(software),
         partitions: sorted(partitions),
-      }))
+      })
+      const get = Effect.map(
+        Effect.suspend(() => currentHelpers),
+        snapshot,
+      )
       const changed = Effect.asVoid(PubSub.publish(ticks, undefined))
       const put =
         <K, V>(records: Map<K, V>) =>
@@ -98,6 +107,11 @@ export class StatusBoard extends Context.Service<
         setReports: (status) =>
           Effect.suspend(() => {
             reports = status
+            return changed
+          }),
+        showHelpers: (helpers) =>
+          Effect.suspend(() => {
+            currentHelpers = helpers
             return changed
           }),
         setUsage: (status) =>

@@ -20,6 +20,7 @@ import type { DesiredState } from "../../src/domain/DesiredState.ts"
 import type { MasterError } from "../../src/master/MasterError.ts"
 import type { PlannedPartition } from "../../src/domain/Plan.ts"
 import { Containment } from "../../src/process/containment/Containment.ts"
+import { WarmHelpers } from "../../src/process/warm/WarmHelper.ts"
 import { type Planner, Plans } from "../../src/desired/Plans.ts"
 import { MasterSync, type Update } from "../../src/desired/MasterSync.ts"
 import { Passes, type PassOrder } from "../../src/desired/Passes.ts"
@@ -166,6 +167,7 @@ const making = Effect.fnUntraced(function* (layer: typeof NodeSupervisor.layer) 
           ),
           Layer.succeed(SoftwareActors, softwareActors),
           Containment.layerSession,
+          WarmHelpers.layer,
           Layer.succeed(Takeover, takeover),
           Layer.succeed(Inheritances, Inheritances.of({ partitions: [], take: () => [], remember: () => Effect.void })),
           Layer.succeed(PartitionActors, partitionActors),

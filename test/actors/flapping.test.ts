@@ -20,6 +20,7 @@ import { MasterSync } from "../../src/desired/MasterSync.ts"
 import { Passes } from "../../src/desired/Passes.ts"
 import { Plans } from "../../src/desired/Plans.ts"
 import { Containment } from "../../src/process/containment/Containment.ts"
+import { WarmHelpers } from "../../src/process/warm/WarmHelper.ts"
 import { Inheritances } from "../../src/process/Inheritances.ts"
 import { type GroupOptions, PartitionServices } from "../../src/process/PartitionServices.ts"
 import { Takeover } from "../../src/process/takeover/Takeover.ts"
@@ -106,6 +107,7 @@ const scripted = Layer.mergeAll(
   Layer.succeed(Inheritances, Inheritances.of({ partitions: [], take: () => [], remember: () => Effect.void })),
   new ScriptedPromises().layer,
   Containment.layerSession,
+  WarmHelpers.layer,
 )
 
 const node = Effect.gen(function* () {

@@ -154,6 +154,7 @@ const status: NodeStatus = {
   trust: { isMasterUnverified: false, certificates: [] },
   reports: { waiting: 0, error: undefined },
   usage: noUsage,
+  helpers: [{ release: "/srv/software/1", pid: 77, memory: 40 * 1024 * 1024 }],
   software: [
     {
       url: release,
@@ -210,6 +211,7 @@ describe("renderStatus", () => {
     expect(renderStatus(status, now).split("\n")).toStrictEqual([
       "computer COMP-1, agent pid 42, up 60 s, last sync 5 s ago, services kept together by cgroup",
       "not in force: 500 processes for each partition, because the pids controller is missing",
+      "warm helper of /srv/software/1: pid 77, 40M",
       "",
       "SOFTWARE RELEASE                  WANTED     STATE     SINCE  PART  LAST LINE OR ERROR",
       "https://example.com/software.cfg  available  building  10 s   p     Installing \\x1b[1mpart",

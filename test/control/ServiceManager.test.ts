@@ -25,6 +25,7 @@ const status = (lastSuccess: number): NodeStatus => ({
   trust: { isMasterUnverified: false, certificates: [] },
   reports: { waiting: 0, error: undefined },
   usage: noUsage,
+  helpers: [],
   software: [],
   partitions: [],
 })

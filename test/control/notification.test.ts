@@ -80,6 +80,7 @@ describe("describeNode", () => {
     trust: { isMasterUnverified: false, certificates: [] },
     reports: { waiting: 0, error: undefined },
     usage: noUsage,
+    helpers: [],
     software: [],
     partitions: [],
     ...changes,

@@ -63,6 +63,7 @@ export const node = (changes: Partial<NodeStatus> = {}): NodeStatus => ({
   trust: { isMasterUnverified: false, certificates: [] },
   reports: { waiting: 0, error: undefined },
   usage: noUsage,
+  helpers: [],
   software: [software()],
   partitions: [],
   ...changes,

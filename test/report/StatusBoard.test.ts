@@ -52,6 +52,10 @@ describe("get", () => {
       const reports = { waiting: 1, error: "status 503" }
       yield* board.setReports(reports)
       yield* board.setUsage({ ...noUsage, lastReport: 8 })
+      let memory = 1
+      yield* board.showHelpers(Effect.sync(() => [{ release: "/r", pid: 7, memory: memory++ }]))
+      // Asked for anew each time.
+      yield* board.get
       yield* board.setPartition(slappart1, partition(slappart1))
       yield* board.setPartition(slappart0, partition(slappart0, 1))
       yield* board.setPartition(slappart0, partition(slappart0, 2))
@@ -67,6 +71,7 @@ describe("get", () => {
         trust,
         reports,
         usage: { ...noUsage, lastReport: 8 },
+        helpers: [{ release: "/r", pid: 7, memory: 2 }],
         software: [software(other), software()],
         partitions: [partition(slappart0, 2), partition(slappart1)],
       })

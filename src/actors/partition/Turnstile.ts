@@ -1,6 +1,6 @@
 // Whose turn it is to be processed: buildouts are bound by the processor, so only so many run at once. What changed goes
-// first, then what failed before, then what is only due by age, each in the order of arrival; and what changed never
-// waits for the others alone: one of it is let in beyond the limit.
+// first, then what failed before, then what is only due by age; of these, releases take turns, however many instances of
+// one wait; and what changed never waits for the others alone: one of it is let in beyond the limit.
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -10,23 +10,38 @@ import * as Scope from "effect/Scope"
 export const ranks = ["Changed", "Retried", "Aged"] as const
 export type Rank = (typeof ranks)[number]
 
-/** Which of those that wait, in the order of arrival, is let in beside those inside; undefined: nobody. */
-export const admitted = (
+export interface Turn {
+  readonly rank: Rank
+  /** Whose instance it is. */
+  readonly release: string | undefined
+}
+
+/**
+ * Which of those that wait, in the order of arrival, is let in beside those inside; undefined: nobody. `served`: the
+ * releases that had a turn, the last one last.
+ */
+export const admitted = <T extends Turn>(
   limit: number,
-  inside: ReadonlyArray<Rank>,
-  waiting: ReadonlyArray<Rank>,
-): number | undefined => {
-  const urgent = ranks.find((rank) => waiting.includes(rank))
-  if (urgent === undefined) return undefined
-  const isFree = inside.length < limit || (urgent === "Changed" && !inside.includes("Changed"))
-  return isFree ? waiting.indexOf(urgent) : undefined
+  inside: ReadonlyArray<Turn>,
+  waiting: ReadonlyArray<T>,
+  served: ReadonlyArray<string | undefined>,
+): T | undefined => {
+  const urgent = ranks.find((rank) => waiting.some((one) => one.rank === rank))
+  const isFree = inside.length < limit || (urgent === "Changed" && !inside.some(({ rank }) => rank === "Changed"))
+  if (urgent === undefined || !isFree) return undefined
+  // Of one release, who came first; a sort would take seconds of a thousand that wait.
+  const first = new Map<string | undefined, T>()
+  for (const one of waiting) if (one.rank === urgent && !first.has(one.release)) first.set(one.release, one)
+  const countInside = ({ release }: Turn) => inside.filter((one) => one.release === release).length
+  return [...first.values()].sort(
+    (a, b) => countInside(a) - countInside(b) || served.lastIndexOf(a.release) - served.lastIndexOf(b.release),
+  )[0]
 }
 
 /** How long work keeps others waiting. */
 const turnLimit = "2 minutes"
 
-interface Visitor {
-  readonly rank: Rank
+interface Visitor extends Turn {
   readonly isIn: Deferred.Deferred<void>
 }
 
@@ -34,26 +49,27 @@ export class Turnstile {
   readonly #limit: number
   readonly #waiting: Array<Visitor> = []
   readonly #inside: Array<Visitor> = []
+  #served: ReadonlyArray<string | undefined> = []
 
   constructor(limit: number) {
     this.#limit = limit
   }
 
   /** Waits for a turn and works. Work that hangs gives its turn up after a while: it must not hold all others. */
-  inTurn<A, E>(rank: Rank, work: Effect.Effect<A, E>): Effect.Effect<A, E> {
+  inTurn<A, E>(turn: Turn, work: Effect.Effect<A, E>): Effect.Effect<A, E> {
     return Effect.flatMap(Scope.make(), (scope) => {
       const giveBack = Scope.close(scope, Exit.void)
       const working = Effect.andThen(Effect.forkScoped(Effect.delay(giveBack, turnLimit)), work)
-      return Scope.provide(this.#enter(rank), scope).pipe(
+      return Scope.provide(this.#enter(turn), scope).pipe(
         Effect.andThen(Effect.scoped(working)),
         Effect.ensuring(giveBack),
       )
     })
   }
 
-  #enter(rank: Rank): Effect.Effect<void, never, Scope.Scope> {
+  #enter(turn: Turn): Effect.Effect<void, never, Scope.Scope> {
     return Effect.suspend(() => {
-      const visitor: Visitor = { rank, isIn: Deferred.makeUnsafe() }
+      const visitor: Visitor = { ...turn, isIn: Deferred.makeUnsafe() }
       this.#waiting.push(visitor)
       this.#letIn()
       return Effect.andThen(
@@ -72,12 +88,12 @@ export class Turnstile {
   }
 
   #letIn(): void {
-    const rankOf = ({ rank }: Visitor) => rank
     while (true) {
-      const index = admitted(this.#limit, this.#inside.map(rankOf), this.#waiting.map(rankOf))
-      const visitor = index === undefined ? undefined : this.#waiting.splice(index, 1)[0]
+      const visitor = admitted(this.#limit, this.#inside, this.#waiting, this.#served)
       if (visitor === undefined) return
+      this.#waiting.splice(this.#waiting.indexOf(visitor), 1)
       this.#inside.push(visitor)
+      this.#served = [...this.#served.filter((one) => one !== visitor.release), visitor.release]
       Deferred.doneUnsafe(visitor.isIn, Effect.void)
     }
   }

@@ -26,7 +26,7 @@ const install = ({ turnstile, view, work }: PartitionParts, wish: PartitionWish,
     yield* Effect.logInfo(`processing ${work.id}: ${reason}`)
     return yield* work.install(wish.partition, { reason, isDebug: wish.order?.isDebug === true })
   })
-  const inTurn = turnstile.inTurn(processing.rank, installing)
+  const inTurn = turnstile.inTurn({ rank: processing.rank, release: wish.partition.software }, installing)
   return Effect.scoped(Effect.andThen(work.expectInstall(wish.partition), inTurn))
 }
 

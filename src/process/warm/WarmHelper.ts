@@ -8,6 +8,7 @@ import type * as Scope from "effect/Scope"
 import { type ChildProcess, spawn } from "node:child_process"
 import * as fs from "node:fs"
 import type { ExitStatus } from "../../domain/ExitStatus.ts"
+import type { HelperStatus } from "../../domain/NodeStatus.ts"
 import type { Enclosure } from "../containment/Containment.ts"
 import { exitStatusOf } from "../launcher/protocol.ts"
 import { forgetGroup, registerGroup } from "../liveGroups.ts"
@@ -69,11 +70,25 @@ export class WarmHelpers extends Context.Service<
     readonly start: (options: HelperOptions) => Effect.Effect<Helper, HelperError, Scope.Scope>
     /** Whether the kernel takes a map of all these users at once. */
     readonly canHold: (confinement: Confinement) => boolean
+    /** Those that serve now. */
+    readonly living: Effect.Effect<ReadonlyArray<HelperStatus>>
   }
 >()("slapgrid/process/warm/WarmHelpers") {
-  static readonly layer = Layer.succeed(WarmHelpers, {
-    start: (options) => startHelper(options),
-    canHold: (confinement) => mapsOf(confinement) !== undefined,
+  static readonly layer = Layer.sync(WarmHelpers, () => {
+    const living = new Map<Helper, string>()
+    const start = Effect.fnUntraced(function* (options: HelperOptions) {
+      const helper = yield* startHelper(options)
+      living.set(helper, options.directory)
+      yield* Effect.addFinalizer(() => Effect.sync(() => living.delete(helper)))
+      return helper
+    })
+    const status = ([helper, release]: [Helper, string]): Effect.Effect<ReadonlyArray<HelperStatus>> =>
+      Effect.map(helper.memory, (memory) => (memory === undefined ? [] : [{ release, pid: helper.pid, memory }]))
+    return {
+      start,
+      canHold: (confinement) => mapsOf(confinement) !== undefined,
+      living: Effect.suspend(() => Effect.map(Effect.forEach(living, status), (statuses) => statuses.flat())),
+    }
   })
 }
 

@@ -5,11 +5,13 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
 import { expect } from "vitest"
-import { admitted, type Rank, Turnstile } from "../../../src/actors/partition/Turnstile.ts"
+import { admitted, type Rank, type Turn, Turnstile } from "../../../src/actors/partition/Turnstile.ts"
 import { settle } from "../../support/Calls.ts"
 
 const letters: Readonly<Record<string, Rank>> = { c: "Changed", r: "Retried", a: "Aged" }
-const ranks = (word: string): ReadonlyArray<Rank> => word.split("").map((letter) => letters[letter]!)
+/** A letter each, of one release; with a digit after it, of that one. */
+const turns = (word: string): ReadonlyArray<Turn> =>
+  [...word.matchAll(/(\w)(\d)?/g)].map(([, letter = "", release]) => ({ rank: letters[letter]!, release }))
 
 describe("who is let in", () => {
   it.each([
@@ -26,20 +28,33 @@ describe("who is let in", () => {
     ["but one alone", 1, "ac", "c", undefined],
     ["and nobody less urgent past it", 1, "ac", "cr", undefined],
   ] as const)("%s", (_, limit, inside, waiting, index) => {
-    expect(admitted(limit, ranks(inside), ranks(waiting))).toBe(index)
+    const queue = turns(waiting)
+    expect(admitted(limit, turns(inside), queue, [])).toBe(index === undefined ? undefined : queue[index])
+  })
+
+  it.each([
+    ["a release of which nobody is inside goes before one of which somebody is", 2, "c1", "c1c1c2", [], 2],
+    ["whatever the ones inside are there for", 3, "a1a1", "c1c2", [], 1],
+    ["but not past what is more urgent", 2, "c1", "c1r2", [], 0],
+    ["of two, the one that had no turn for longer", 1, "", "c1c2", ["2", "1"], 1],
+    ["or never had one", 1, "", "c1c1c3c2", ["2", "1"], 2],
+    ["else the one that came first", 2, "", "c2c1", [], 0],
+  ] as const)("%s", (_, limit, inside, waiting, served, index) => {
+    const queue = turns(waiting)
+    expect(admitted(limit, turns(inside), queue, served)).toBe(queue[index])
   })
 })
 
 const visits = (limit: number) => {
   const turnstile = new Turnstile(limit)
   const inside: Array<string> = []
-  const visit = Effect.fnUntraced(function* (name: string, rank: Rank) {
+  const visit = Effect.fnUntraced(function* (name: string, rank: Rank, release?: string) {
     const isOver = yield* Deferred.make<void>()
     const work = Effect.gen(function* () {
       inside.push(name)
       yield* Deferred.await(isOver)
     }).pipe(Effect.ensuring(Effect.sync(() => void inside.splice(inside.indexOf(name), 1))))
-    const fiber = yield* Effect.forkChild(turnstile.inTurn(rank, work))
+    const fiber = yield* Effect.forkChild(turnstile.inTurn({ rank, release }, work))
     yield* settle
     return { fiber, end: Effect.andThen(Deferred.succeed(isOver, undefined), settle) }
   })
@@ -58,6 +73,21 @@ describe("turns", () => {
       expect(inside).not.toContain("changed next")
       yield* changed.end
       expect(inside).toStrictEqual(["failing 0", "failing 1", "changed next"])
+    }),
+  )
+
+  it.effect("a hundred instances of one release keep that of another waiting for one turn", () =>
+    Effect.gen(function* () {
+      const { inside, visit } = visits(2)
+      const first = yield* visit("many 0", "Changed", "many")
+      for (let index = 1; index < 100; index++) yield* visit(`many ${index}`, "Changed", "many")
+      const other = yield* visit("other 0", "Changed", "other")
+      yield* visit("other 1", "Changed", "other")
+      expect(inside).toStrictEqual(["many 0", "many 1"])
+      yield* first.end
+      expect(inside).toStrictEqual(["many 1", "other 0"])
+      yield* other.end
+      expect(inside).toStrictEqual(["many 1", "other 1"])
     }),
   )
 
@@ -106,7 +136,7 @@ describe("turns", () => {
   it.effect("a failure gives the turn back, too", () =>
     Effect.gen(function* () {
       const { inside, turnstile, visit } = visits(1)
-      yield* Effect.flip(turnstile.inTurn("Changed", Effect.fail("broken")))
+      yield* Effect.flip(turnstile.inTurn({ rank: "Changed", release: undefined }, Effect.fail("broken")))
       yield* visit("next", "Changed")
       expect(inside).toStrictEqual(["next"])
     }),

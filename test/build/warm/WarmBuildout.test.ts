@@ -53,6 +53,12 @@ class ScriptedHelper {
   }
 }
 
+/** By one with the same content: an installation leaves that. */
+const replaceFile = (path: string): void => {
+  fs.writeFileSync(`${path}.new`, fs.readFileSync(path))
+  fs.renameSync(`${path}.new`, path)
+}
+
 const user = (uid: number): Credentials => ({ uid, gid: uid, groups: [uid, 100], name: `${uid}`, home: undefined })
 const script = `#!/usr/bin/python3\nif __name__ == '__main__':\n    pass\n`
 
@@ -96,7 +102,9 @@ const agentOf = Effect.fnUntraced(function* (root: string) {
   const containment = { enclosure: () => sessionEnclosure } as unknown as Containment["Service"]
   const context = yield* Layer.build(
     layerWarm.pipe(
-      Layer.provide(Layer.succeed(WarmHelpers, { start, canHold: ({ users }) => users.length <= 3 })),
+      Layer.provide(
+        Layer.succeed(WarmHelpers, { start, canHold: ({ users }) => users.length <= 3, living: Effect.succeed([]) }),
+      ),
       Layer.provide(spawner.layer),
       Layer.provide(Layer.succeed(Containment, containment)),
       Layer.provide(Layer.succeed(NodeConfig, nodeConfig({ instanceRoot: root, warmIdle: 60_000 }))),
@@ -250,15 +258,30 @@ describe("a warm buildout", () => {
     }),
   )
 
-  it.effect("starts another helper when bin/buildout has changed; the old one ends after its last run", () =>
+  it.effect.each<[string, (root: string, text: string) => void]>([
+    ["bin/buildout", (root, text) => fs.writeFileSync(`${root}/release/bin/buildout`, `${text}\n`)],
+    ["its interpreter", (root) => replaceFile(`${root}/python3`)],
+    ["an egg in its path", (root) => replaceFile(`${root}/release/eggs/one.egg`)],
+    ["the eggs of the release", (root) => fs.writeFileSync(`${root}/release/eggs/another.egg`, "")],
+    ["its eggs under development", (root) => fs.mkdirSync(`${root}/release/develop-eggs`)],
+  ])("starts another helper when %s has changed; the old one ends after its last run", ([, change]) =>
     Effect.gen(function* () {
-      const { expectUsers, helpers, release, run } = yield* machine
+      const { expectUsers, helpers, root, run } = yield* machine
+      for (const file of ["python3", "release/eggs/one.egg"]) fs.writeFileSync(`${root}/${file}`, "")
+      const text = `#!${root}/python3\nimport sys\nsys.path[0:0] = [\n  '${root}/release/eggs/one.egg',\n  ]\n${script}`
+      fs.writeFileSync(`${root}/release/bin/buildout`, text)
       yield* expectUsers(1, 2, 3)
-      const fiber = yield* run(1)
-      fs.writeFileSync(`${release}/bin/buildout`, `${script}\n`)
-      yield* run(2)
-      expect(helpers.map(({ isOpen }) => isOpen)).toStrictEqual([true, true])
-      yield* (yield* helpers[0]!.runs.next).answer(Effect.succeed(signaled("SIGKILL")))
+      const fiber = yield* run(1, { text })
+      // The same files, the same helper.
+      yield* run(3, { text })
+      change(root, text)
+      yield* expectUsers(2, 3)
+      yield* run(2, { text })
+      expect(helpers.map(({ isOpen, runs }) => [isOpen, runs.inputs.length])).toStrictEqual([
+        [true, 2],
+        [true, 1],
+      ])
+      for (const _ of [1, 3]) yield* (yield* helpers[0]!.runs.next).answer(Effect.succeed(signaled("SIGKILL")))
       yield* Effect.exit(Fiber.join(fiber))
       yield* settle
       expect(helpers.map(({ isOpen }) => isOpen)).toStrictEqual([false, true])

@@ -85,6 +85,14 @@ describe("a helper", () => {
       expect(told.filter(({ what, why }) => !why?.startsWith(`an import ${what}`))).toStrictEqual([])
       expect(names()).toStrictEqual(before)
       expect(yield* helper.preload([["hazards", `entry${told.length}`]], false)).toBeUndefined()
-    }).pipe(Effect.scoped, Effect.provide([WarmHelpers.layer, containment])),
+      const [status] = yield* (yield* WarmHelpers).living
+      expect(status).toMatchObject({ release: path, pid: helper.pid })
+      expect(status?.memory).toBeGreaterThan(10_000_000)
+    }).pipe(
+      Effect.scoped,
+      Effect.andThen(Effect.flatMap(WarmHelpers, ({ living }) => living)),
+      Effect.map((left) => expect(left).toStrictEqual([])),
+      Effect.provide([WarmHelpers.layer, containment]),
+    ),
   )
 })
