@@ -11,3 +11,7 @@ export const systemCertificates = (): Array<string> => {
 /** A proxy could not reach it. */
 export const isLoopback = (hostname: string): boolean =>
   hostname === "localhost" || hostname === "[::1]" || /^127(?:\.[0-9]+){3}$/.test(hostname)
+
+/** Whether a proxy that the environment names speaks TLS itself. */
+export const hasTlsProxy = (): boolean =>
+  ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"].some((name) => /^https:/i.test(process.env[name] ?? ""))

@@ -3,7 +3,7 @@
 import { createSecureContext } from "node:tls"
 import { Agent, type Dispatcher, EnvHttpProxyAgent } from "undici"
 import { keyProblem, readPem, type Validity, validitiesIn } from "../../files/certificates.ts"
-import { isLoopback, systemCertificates } from "../../files/network.ts"
+import { hasTlsProxy, isLoopback, systemCertificates } from "../../files/network.ts"
 import { CredentialsError, maximumAnswer } from "./failures.ts"
 
 export interface CertificateFiles {
@@ -128,9 +128,10 @@ const connect = (master: URL, { ca, cert, key }: Credentials, isVerified: boolea
     keepAliveTimeout: idleTime,
   }
   // A proxy could not reach this machine's own master.
-  return isLoopback(master.hostname)
-    ? new Agent({ ...options, connect: tls })
-    : new EnvHttpProxyAgent({ ...options, connect: tls, requestTls: tls, proxyTls: { ca: systemCertificates() } })
+  if (isLoopback(master.hostname)) return new Agent({ ...options, connect: tls })
+  // Not without need: to read the system's CAs takes as long as the rest of a start, and undici copies its options.
+  const proxyTls = hasTlsProxy() ? { ca: systemCertificates() } : undefined
+  return new EnvHttpProxyAgent({ ...options, connect: tls, requestTls: tls, ...(proxyTls && { proxyTls }) })
 }
 
 const pairOf = (key: string | undefined, cert: string | undefined) =>
