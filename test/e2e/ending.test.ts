@@ -1,7 +1,7 @@
 // How the agent ends, what it leaves (nothing), how it begins again, and what it says about itself meanwhile. All tests
 // share one machine; each has the agent for itself.
 //
-// | issue 2                                                             | test                                        |
+// | what                                                                | test                                        |
 // | ------------------------------------------------------------------- | ------------------------------------------- |
 // | SIGTERM and SIGINT: everything in order, nothing left, exit 0, 130  | $signal ends everything …                   |
 // | TERM, deadline, KILL of the whole group                             | a service that ignores TERM …               |

@@ -1,7 +1,7 @@
 // Programs that want to get away: all of them are gone when their partition has stopped, in time and whatever holds them
 // together, and nobody else notices.
 //
-// | issue 3, point 3                                                 | test                                     |
+// | what                                                             | test                                     |
 // | ------------------------------------------------------------------ | ---------------------------------------- |
 // | double-forked daemons, setsid children, TERM-ignoring trees gone | one each, in a cgroup and without        |
 // | also those that an earlier agent started                         | `adopted`                                |

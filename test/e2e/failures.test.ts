@@ -1,6 +1,6 @@
 // What goes wrong in one place stays there, and is told with its cause.
 //
-// | issue 2                                                        | test                                          |
+// | what                                                           | test                                          |
 // | -------------------------------------------------------------- | --------------------------------------------- |
 // | a broken profile is reported with its log, does not hold rest  | a broken profile …                            |
 // | (as asked for) repaired and asked: built                       | … and is built once it is repaired            |

@@ -1,6 +1,6 @@
 // What a user can get wrong at the start: each has one message that says what, where and what to do, and an exit status.
 //
-// | issue 2, bad input           | test                                                                     |
+// | what                         | test                                                                     |
 // | ---------------------------- | ------------------------------------------------------------------------ |
 // | no such file                 | no such file, no such certificate, no such root, no such buildout        |
 // | unknown option value         | an unknown log format, option values of the wrong type, all at once      |

@@ -1,6 +1,6 @@
 // slapgrid as a library: packed, installed in an empty project from the package registry, and used by other programs.
 //
-// | issue 2, The library                                            | test                                             |
+// | what                                                            | test                                             |
 // | --------------------------------------------------------------- | ------------------------------------------------ |
 // | npm pack, install in an empty project, run works                | all                                              |
 // | put its own MasterClient in, follow the status board            | a program with a master of its own …             |

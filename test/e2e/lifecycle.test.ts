@@ -1,6 +1,6 @@
 // From nothing to a running instance and back, with real buildout, processes and users, against both masters.
 //
-// | issue 2, "It is done when"                                  | test                                                |
+// | what                                                        | test                                                |
 // | ----------------------------------------------------------- | --------------------------------------------------- |
 // | supply and request converge to started and reported         | an instance is built, started and reported          |
 // | … owners and files (node-behaviour.md, both directories)    | the software release …, the partition has …         |

@@ -1,6 +1,6 @@
 // Logs of services stay bounded while an agent runs, whatever a service writes, and nobody is restarted for it.
 //
-// | issue 3, point 5                                             | test                                            |
+// | what                                                         | test                                            |
 // | ------------------------------------------------------------ | ----------------------------------------------- |
 // | bounded in place, the service keeps its pid                  | a talkative service …                           |
 // | log and backup are one contiguous end of what was written    | same                                            |

@@ -1,6 +1,6 @@
 // A master that is away or answers nonsense changes nothing that runs; when it is back, the node follows it again.
 //
-// | issue 2                                                                     | test                                   |
+// | what                                                                        | test                                   |
 // | --------------------------------------------------------------------------- | -------------------------------------- |
 // | the master being away or answering nonsense changes nothing that runs       | $what: nothing that runs changes …     |
 // | … (nothing listens at all)                                                  | nobody listens …                       |

@@ -1,6 +1,6 @@
 // An ordinary user's node: everything runs as the one user that owns it.
 //
-// | issue 2                                               | test                                                |
+// | what                                                  | test                                                |
 // | ----------------------------------------------------- | --------------------------------------------------- |
 // | as an ordinary user everything works in one uid       | an instance is built, started, stopped, destroyed   |
 // | bad input: not root while root_check is on (exit 5)   | with root_check …                                   |

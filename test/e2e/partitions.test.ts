@@ -1,38 +1,6 @@
 // Every state of a partition and every way from one to the next, with a release as real ones are: as root with real
 // partition users, and as one ordinary user.
-// Tests without a file are here; `e2e` is test/e2e, `partition` is test/actors/partition.
-//
-// | node-behaviour.md, Computer partitions                       | test                                                  |
-// | ------------------------------------------------------------ | ----------------------------------------------------- |
-// | directory absent, of another mode, root's                    | e2e/failures: a partition that cannot be used         |
-// | the partition's user, its supplementary groups, or no entry  | an instance and the one …; e2e/services: real users   |
-// | processed when: timestamp, age, periodicity, force, none     | partition/decide: a partition is processed when       |
-// | `.timestamp` goes before, comes back after success only      | partition/PartitionActor: is marked only …, the mark … |
-// | a failed one is retried with backoff                         | partition/PartitionActor: is told everywhere …        |
-// | certificate: first, in every state, mode and owner           | partition/PartitionActor: are fetched first …         |
-// | free space, link, mode, release present                      | test/build/builds: an instance                        |
-// | `instance.cfg` or `template.cfg`, the tail, its mode         | test/build/builds, profile; e2e/lifecycle: has the …  |
-// | `bin/bootstrap*`, several, `sbin/buildout`, none             | test/build/builds: an instance                        |
-// | environment, SLAPGRID_INSTANCE_ROOT                          | an instance and the one …; test/build/profile         |
-// | `partition_timeout`, the whole tree                          | e2e/many-partitions: one whose installation hangs …   |
-// | `.slapgrid/log/instance.log`, rotated                        | test/files/OwnedDirectory: a log                      |
-// | `.slapgrid-<id>-error.log`, removed by the next processing   | a profile that fails …                                |
-// | started, stopped, destroyed, and each way between them       | all tests of this file                                |
-// | stopped: installed even so, stopped in any case              | partition/PartitionActor: stopped                     |
-// | other states: an error                                       | e2e/many-partitions: one that is to be …              |
-// | newest wish wins                                             | a wish that changes …; partition/PartitionActor       |
-// | request transaction file, its report                         | e2e/many-partitions: what one has requested …         |
-// | retention: frozen, date, invalid                             | partition/retention; e2e/many-partitions: its SLA …   |
-// | removal: order, usage, wait list, way back                   | partition/removal; destroyed: its scripts run …       |
-// | `sbin/destroy`, `etc/prerm`, `DATA` storage                  | destroyed: its scripts run …; partition/removal       |
-// | told again while the master names it                         | partition/decide: destroyed                           |
-// | a free partition                                             | partition/removal: is stopped and cleaned …           |
-// | one never keeps another from being processed                 | e2e/failures; partition/Turnstile                     |
-// | one changed, the others untouched                            | e2e/many-partitions: one whose parameter changes …    |
-// | parameters of any kind                                       | a parameter reaches …; e2e/many-partitions            |
-// | `[firewall]`, other managers: an error at start              | test/config/settings: managers and a firewall         |
-//
-// Software releases: e2e/software. Offline: e2e/offline; refused or away: test/master/http. Usage: e2e/usage.
+// Which rule each shows: test/rules.test.ts.
 import { assert, describe, layer } from "@effect/vitest"
 import { existsSync, lstatSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import * as Context from "effect/Context"

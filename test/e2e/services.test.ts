@@ -1,7 +1,7 @@
 // Programs of a partition: as whom they run, and what becomes of them when they die. The agent asks its master only
 // when told to, so whatever happens after a death is the agent's own doing.
 //
-// | issue 2                                                                  | test                                      |
+// | what                                                                     | test                                      |
 // | ------------------------------------------------------------------------ | ----------------------------------------- |
 // | service processes have the partition's uid, gid and supplementary groups | … without an entry in …, … real users     |
 // | a 0750 software release is readable to them                              | same                                      |

@@ -1,24 +1,5 @@
 // Software releases with real buildouts: as root, the software owner being somebody else, and as one ordinary user.
-//
-// | node-behaviour.md, Software releases                         | test                                                   |
-// | ------------------------------------------------------------ | ------------------------------------------------------ |
-// | order: building, build, available, `.completed`              | a release has the reference's files …                  |
-// | 0755 and the owner's; `.netrc`; buildout.cfg; bootstrap      | a release has the reference's files …                  |
-// | environment, umask, user, options of a buildout              | a build runs as …                                      |
-// | `git describe` of a profile in a checkout                    | a build runs as …                                      |
-// | a failure is told with its log, the retry goes on            | one that failed goes on where it stopped …             |
-// | bootstrap marker: tries alternate; buildout.cfg keeps edits  | one that failed goes on where it stopped …             |
-// | others go on; newest wish wins; whole tree ended             | one that hangs holds nobody …                          |
-// | destroyed: read-only trees too; a partition still uses it    | one that is destroyed goes with its read-only trees …  |
-// | destroyed: a mount inside is refused                         | for root: one in which something is mounted …          |
-// | bad input                                                    | one that cannot be built …; a read-only file system …  |
-// | free space, time limit, `.completed`, `-N`, `-D`, forced     | test/build/builds.test.ts, profile.test.ts             |
-// | garbage collection                                           | test/build/builds.test.ts                              |
-// | first lines that are too long, or `/bin/sh`                  | test/build/launcher.test.ts                            |
-// | `periodicity`                                                | test/build/builds.test.ts, partition/decide.test.ts    |
-// | binary cache                                                 | network-cache.test.ts, test/build/networkcache         |
-// | backoff; one build at a time; orders                         | test/actors/software/SoftwareActor.test.ts             |
-// | a wish that flips ends as it was last                        | test/actors/software/flips.test.ts                     |
+// Which rule each shows: test/rules.test.ts.
 import { assert, describe, layer } from "@effect/vitest"
 import { execFileSync } from "node:child_process"
 import {
