@@ -16,6 +16,8 @@ export interface Pool {
   readonly dispatcher: Dispatcher
   /** The file of the certificate that is shown, and when it is valid; undefined: none is, or nobody can read it. */
   readonly shown: { readonly file: string; readonly validity: Validity } | undefined
+  /** Whether the last call had an answer, so that the next one may go over a connection that was kept. */
+  hasAnswered: boolean
 }
 
 export interface Trust {
@@ -62,6 +64,11 @@ export class Connections {
     return pool
   }
 
+  /** The same without a connection yet; whoever asked closes it. */
+  async fresh(): Promise<Pool> {
+    return this.#connect(this.#computer, await this.#read(this.#computer))
+  }
+
   /** A pool that shows this certificate; whoever asked closes it. Undefined: there is no such certificate, or no TLS. */
   async own(files: CertificateFiles): Promise<Pool | undefined> {
     if (this.#master.protocol !== "https:") {
@@ -90,6 +97,7 @@ export class Connections {
     return {
       dispatcher: connect(this.#master, credentials, this.#trust.isVerified),
       shown: files && validity && { file: files.certFile, validity },
+      hasAnswered: false,
     }
   }
 

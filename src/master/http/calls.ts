@@ -11,6 +11,8 @@ export interface SlapCall {
   readonly fields: Readonly<Record<string, string>>
   /** A master that does not know the subject, or the method, answers 404: nothing has to be done about it. */
   readonly missingIsHarmless: boolean
+  /** The master may get it twice: it asks for something, or tells a state and no sum. */
+  readonly isRepeatable: boolean
   /** Whose certificate is shown: the computer's, or this partition's when it has one. */
   readonly partition: PartitionId | undefined
 }
@@ -20,6 +22,7 @@ export const query = (method: string, fields: SlapCall["fields"]): SlapCall => (
   verb: "GET",
   fields,
   missingIsHarmless: false,
+  isRepeatable: true,
   partition: undefined,
 })
 
@@ -41,8 +44,10 @@ const optional = (call: SlapCall): SlapCall => ({ ...call, missingIsHarmless: tr
 
 /** Calls that are no reports, by their names. */
 export const calls = {
-  useComputer: (computer: ComputerId, journal: string) =>
-    post("useComputer", { computer_id: computer, use_string: journal }),
+  useComputer: (computer: ComputerId, journal: string): SlapCall => ({
+    ...post("useComputer", { computer_id: computer, use_string: journal }),
+    isRepeatable: false,
+  }),
   getComputerPartitionCertificate: (computer: ComputerId, id: PartitionId) =>
     query("getComputerPartitionCertificate", partitionFields(computer, id)),
   registerComputerPartition: (computer: ComputerId, id: PartitionId) =>

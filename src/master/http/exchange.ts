@@ -1,8 +1,10 @@
 // One request and its whole answer, redirects of a GET included. A redirect from https to http is not followed: nobody
 // would vouch for the answer.
+import { setImmediate } from "node:timers/promises"
 import { promisify } from "node:util"
 import { gunzip } from "node:zlib"
-import type { Dispatcher, errors } from "undici"
+import type { Dispatcher } from "undici"
+import type { Pool } from "./Connections.ts"
 import { EncodingError, maximumAnswer } from "./failures.ts"
 
 export interface HttpRequest {
@@ -40,9 +42,12 @@ export const exchange = async (dispatcher: Dispatcher, first: HttpRequest, signa
     const next =
       redirects < maximumRedirects ? redirectTarget(first.verb, url, statusCode, headers.location) : undefined
     if (next === undefined) {
+      const bytes = await body.bytes()
+      // Only then the connection is free: a call that follows at once would open another one.
+      await setImmediate()
       return {
         status: statusCode,
-        body: await plain(await body.bytes(), single(headers["content-encoding"])),
+        body: await plain(bytes, single(headers["content-encoding"])),
         etag: single(headers.etag),
         retryAfter: single(headers["retry-after"]),
       }
@@ -53,28 +58,39 @@ export const exchange = async (dispatcher: Dispatcher, first: HttpRequest, signa
 }
 
 /**
- * The same over connections that are kept: one that the other end gave up in the moment when a question went out is
- * no failure, and a question can be repeated.
+ * The same over connections that are kept: one that the other end gave up in the moment when a call went out is no
+ * failure of the master's, and what is repeatable is repeated, once.
  */
 export const exchangeOnKept = async (
-  dispatcher: Dispatcher,
+  pool: Pool,
   request: HttpRequest,
+  isRepeatable: boolean,
   signal: AbortSignal,
 ): Promise<Answer> => {
+  const mayBeKept = pool.hasAnswered
   try {
-    return await exchange(dispatcher, request, signal)
+    return await exchangeIn(pool, request, signal)
   } catch (error) {
-    if (request.verb !== "GET" || !isOfUsedSocket(error)) throw error
-    return await exchange(dispatcher, request, signal)
+    if (!mayBeKept || !isRepeatable || !isBroken(error)) throw error
+    return await exchangeIn(pool, request, signal)
   }
 }
 
-/** Whether an earlier answer came over the connection that failed. */
-const isOfUsedSocket = (error: unknown): boolean =>
-  error instanceof Error &&
-  "code" in error &&
-  error.code === "UND_ERR_SOCKET" &&
-  ((error as errors.SocketError).socket?.bytesRead ?? 0) > 0
+const exchangeIn = async (pool: Pool, request: HttpRequest, signal: AbortSignal): Promise<Answer> => {
+  try {
+    const answer = await exchange(pool.dispatcher, request, signal)
+    pool.hasAnswered = true
+    return answer
+  } catch (error) {
+    pool.hasAnswered = false
+    throw error
+  }
+}
+
+/** What a connection ends with that its other end has closed. */
+const broken: ReadonlySet<unknown> = new Set(["UND_ERR_SOCKET", "ECONNRESET", "EPIPE"])
+
+const isBroken = (error: unknown): boolean => error instanceof Error && "code" in error && broken.has(error.code)
 
 const unzip = promisify(gunzip)
 

@@ -54,10 +54,11 @@ export const makeSend = Effect.fnUntraced(function* (options: MasterPlace) {
       call.verb === "GET"
         ? { url: new URL(`?${fields}`, url), verb: call.verb, headers: { ...common, ...headers }, body: undefined }
         : { url, verb: call.verb, headers: { ...common, ...headers, ...formHeaders }, body: fields }
-    const own = await partitionConnection(connections, options.certificates, call)
+    const own =
+      (await partitionConnection(connections, options.certificates, call)) ?? (await unkept(connections, call))
     const pool = own ?? (await connections.computer())
     try {
-      return await exchangeOnKept(pool.dispatcher, request, signal)
+      return await exchangeOnKept(pool, request, call.isRepeatable, signal)
     } catch (cause) {
       throw new ExchangeFailure(cause, pool)
     } finally {
@@ -154,6 +155,10 @@ const partitionConnection = (
   const stem = `${certificates.repositoryPath.replace(/\/+$/, "")}/${partition}`
   return connections.own({ keyFile: `${stem}.key`, certFile: `${stem}.crt` })
 }
+
+/** On a kept connection that the master has just given up nobody could tell whether what must not be repeated arrived. */
+const unkept = (connections: Connections, { isRepeatable }: SlapCall): Promise<Pool | undefined> =>
+  isRepeatable ? Promise.resolve(undefined) : connections.fresh()
 
 /** The URL below which the methods are, and a header made of the user and password in it. */
 const parseMasterUrl = (text: string): { readonly base: URL; readonly authorization: Record<string, string> } => {

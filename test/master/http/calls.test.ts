@@ -52,6 +52,7 @@ describe("callOf", () => {
       verb: "POST",
       fields,
       missingIsHarmless,
+      isRepeatable: true,
       partition: method === "softwareInstanceBang" ? id : undefined,
     })
     // The reference sends the same fields, in the same order.
