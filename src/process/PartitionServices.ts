@@ -9,10 +9,10 @@ import { NodeConfig } from "../config/NodeConfig.ts"
 import type { PartitionId } from "../domain/ids.ts"
 import { fullName, type ServiceKind, type ServiceSpec } from "../domain/ServiceSpec.ts"
 import type { FileError } from "../files/FileError.ts"
-import { ownerOf, ownUid } from "../files/machine.ts"
+import { ownerOf, ownUid, realPath } from "../files/machine.ts"
 import { OwnedDirectory } from "../files/OwnedDirectory.ts"
 import { Accounts } from "./Accounts.ts"
-import { Containment, programMember } from "./containment/Containment.ts"
+import { Containment, endUser, programMember } from "./containment/Containment.ts"
 import { Departure } from "./Departure.ts"
 import { Inheritances } from "./Inheritances.ts"
 import { LogKeepers } from "./logs/LogKeeper.ts"
@@ -76,6 +76,11 @@ export class PartitionServices extends Context.Service<
       id: PartitionId,
       directory: OwnedDirectory,
     ) => Effect.Effect<ReadonlyArray<ServiceSpec>, FileError>
+    /**
+     * Ends whatever the partition's user runs elsewhere, through ssh or a timer, say: the next instance will be the same
+     * user. Not when somebody else is, too.
+     */
+    readonly endUser: (id: PartitionId, directory: OwnedDirectory) => Effect.Effect<void>
   }
 >()("slapgrid/process/PartitionServices") {
   static readonly layer = Layer.effect(
@@ -182,7 +187,14 @@ export class PartitionServices extends Context.Service<
       const prermOf = (id: PartitionId, directory: OwnedDirectory) =>
         paced(Effect.map(directory.programs(prermFolder), (entries) => prermPrograms(id, directory, entries)))
 
-      return PartitionServices.of({ group, groups, programsOf, prermOf })
+      const endUserOf = Effect.fnUntraced(function* (id: PartitionId, directory: OwnedDirectory) {
+        const uid = uidOf(id)
+        const { home = directory.path } = yield* accounts.describe(directory.owner)
+        // Somebody who lives elsewhere does other things, too.
+        if (uid === directory.owner.uid && realPath(home) === realPath(directory.path)) yield* endUser(uid)
+      })
+
+      return PartitionServices.of({ group, groups, programsOf, prermOf, endUser: endUserOf })
     }),
   )
 }

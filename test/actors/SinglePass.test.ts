@@ -75,6 +75,7 @@ const single = Effect.fnUntraced(function* (events: ReadonlyArray<PassEvent>) {
             group: () => Effect.never,
             programsOf: () => Effect.never,
             prermOf: () => Effect.never,
+            endUser: () => Effect.never,
           }),
         ),
       ),

@@ -73,6 +73,7 @@ class Groups {
         groups: new Map(),
         programsOf: () => Effect.succeed([web]),
         prermOf: () => Effect.succeed([]),
+        endUser: () => Effect.void,
       }),
     )
   }

@@ -10,6 +10,7 @@ import { assert, describe, layer } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { spawn } from "node:child_process"
 import { chmodSync, mkdirSync, readdirSync, readFileSync } from "node:fs"
 import { findMount, ownGroup } from "../../src/process/containment/cgroup.ts"
 import { fileAttacks } from "../support/attacks/files.ts"
@@ -47,6 +48,16 @@ const cgroupOf = (pid: number): string => {
   const mount = findMount(readFileSync("/proc/self/mountinfo", "utf8"))
   return (mount && ownGroup(mount, readFileSync(`/proc/${pid}/cgroup`, "utf8"))) ?? ""
 }
+
+/** A process of a user's that no agent has started, as ssh or a timer starts one. */
+const runElsewhere = ({ gid, uid }: TestPartition) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const { pid = 0 } = spawn("sleep", ["1000"], { detached: true, gid, stdio: "ignore", uid })
+      return pid
+    }),
+    (pid) => Effect.sync(() => (isAlive(pid) ? process.kill(pid, "SIGKILL") : undefined)),
+  )
 
 /** What partitions held before they were removed. */
 let told = ""
@@ -186,7 +197,8 @@ describe.runIf(runsRootTests)("attacks", () => {
 
     it.effect("every instance is destroyed, and nothing of it is left", () =>
       Effect.gen(function* () {
-        const { agent, neighbour, node } = yield* Battlefield
+        const { agent, neighbour, node, outcomes, prober } = yield* Battlefield
+        const escaped = yield* runElsewhere(prober)
         const doomed = node.partitions.filter(({ id }) => id !== neighbour.id)
         const after = yield* node.master.lastReport
         told = yield* toldBy(node, agent, doomed)
@@ -195,7 +207,10 @@ describe.runIf(runsRootTests)("attacks", () => {
         yield* Effect.forEach(doomed, ({ id }) => node.master.awaitReport(id, "destroyed", { after }))
         for (const { path } of doomed) assert.deepStrictEqual(readdirSync(path), [], path)
         assert.isFalse(agent.hasEnded)
-      }),
+        // A careless agent ends what it has started.
+        outcomes.push({ attack: "a process of its user's elsewhere", careless: "lives on", slapgrid: "ended" })
+        assert.isFalse(isAlive(escaped))
+      }).pipe(Effect.scoped),
     )
 
     it.effect.each(fileAttacks)("in files: $name, and it does no harm", ({ name }) =>

@@ -122,16 +122,19 @@ export class PartitionRemoval {
 
   /** Removes everything but the directory itself. */
   get remove(): Effect.Effect<void, PartitionError> {
-    const { config } = this.#dependencies
+    const { config, services } = this.#dependencies
     const { id } = this.#place
     return Effect.gen({ self: this }, function* () {
       const directory = yield* this.#place.open
+      yield* services.endUser(id, directory)
       const own = yield* this.#ownDirectory
       yield* own.makeDirectory(notes, 0o700)
       yield* own.write(this.#note, "", { mode: 0o600 })
       if (config.certificates !== undefined) yield* removeCertificate(config.certificates.repositoryPath, id)
       yield* emptyStorage(config.instanceStorageHome, id, directory)
       yield* directory.removeContents
+      // Nobody could come in any more, but somebody may have meanwhile.
+      yield* services.endUser(id, directory)
       yield* own.remove(this.#note)
     }).pipe(Effect.mapError(toPartitionError))
   }

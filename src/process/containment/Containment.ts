@@ -136,6 +136,10 @@ const endAll = (find: () => ReadonlyArray<ProcessFacts>): Effect.Effect<void> =>
     return found.length === 0 ? Effect.void : Effect.fail("alive")
   }).pipe(Effect.retry({ schedule: Schedule.spaced("10 millis"), times: 1000 }), Effect.ignore)
 
+/** Kills every process of a user, wherever it runs: for one whom nobody else is. */
+export const endUser = (uid: number): Effect.Effect<void> =>
+  endAll(() => allProcesses().filter((one) => one.state !== "Z" && one.uid === uid))
+
 const kill = (pid: number): void => {
   try {
     process.kill(pid, "SIGKILL")
@@ -156,9 +160,8 @@ const bySession = ({ maxProcesses, status }: LimitPlan): ContainmentShape => {
     endOwner: (_owner, { isStray = () => false, ownUid }) =>
       Effect.suspend(() => {
         const uid = ownUid()
-        const isToEnd = ({ pid, uid: its }: ProcessFacts) =>
-          uid === undefined ? isStray(environmentOf(pid)) : its === uid
-        return endAll(() => allProcesses().filter((one) => one.state !== "Z" && isToEnd(one)))
+        if (uid !== undefined) return endUser(uid)
+        return endAll(() => allProcesses().filter((one) => one.state !== "Z" && isStray(environmentOf(one.pid))))
       }),
   }
 }

@@ -113,6 +113,7 @@ export class ScriptedServices {
         groups: new Map(),
         programsOf: () => this.listings.call(undefined),
         prermOf: () => Effect.sync(() => this.prerm),
+        endUser: () => Effect.void,
       }),
     )
   }
