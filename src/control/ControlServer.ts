@@ -114,7 +114,7 @@ const readBody = async (request: IncomingMessage): Promise<string> => {
 }
 
 /** Milliseconds that a client may leave an answer unread. */
-const sendPatience = 30_000
+const sendPatience = 10_000
 
 const send = (response: ServerResponse, { body, status }: Extract<Answer, { readonly status: number }>): void => {
   response.setTimeout(sendPatience, () => response.destroy())
@@ -131,6 +131,8 @@ const listen = (directory: string, handle: (request: IncomingMessage, response: 
         handle,
       )
       server.maxConnections = 64
+      // One after the other without reading would pile up answers.
+      server.maxRequestsPerSocket = 1
       const failed = (cause: unknown) => {
         const why = cause instanceof Error ? cause.message : String(cause)
         resume(new ControlError({ path, message: `cannot listen on ${path}: ${why}`, isAbsent: false }))

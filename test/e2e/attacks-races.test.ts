@@ -11,7 +11,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { chmodSync, chownSync, mkdirSync, readdirSync, symlinkSync, lchownSync } from "node:fs"
+import { chmodSync, chownSync, mkdirSync, readdirSync, readFileSync, symlinkSync, lchownSync } from "node:fs"
 import { makeRelease, type Node, type Outcome, put, table } from "../support/attacks/machine.ts"
 import { type Client, clients, makeCarelessServer } from "../support/attacks/clients.ts"
 import { type Arena, type Race, races, swapper, swapping } from "../support/attacks/races.ts"
@@ -42,6 +42,8 @@ interface Results {
   readonly raced: ReadonlyArray<Raced>
   readonly partitions: ReadonlyArray<PartitionRace>
   readonly processings: number
+  /** Bytes of memory that the agent had more when clients had done their worst. */
+  readonly growth: number
   /** By client, what the careless server did when ours had cut it off. */
   readonly answered: ReadonlyMap<Client, string>
 }
@@ -135,6 +137,9 @@ const processOn = Effect.fnUntraced(function* (node: Node) {
   return count
 })
 
+const residentOf = (pid: number): number =>
+  Number(/^VmRSS:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) * 1024
+
 /** Which of the two servers still has the client when the agent's has none of it any more. */
 const hold = Effect.fnUntraced(function* (client: Client, careless: string, slapgrid: string) {
   const [theirs, ours] = [yield* client.hold(careless), yield* client.hold(slapgrid)]
@@ -167,8 +172,11 @@ const makeRaceway = Effect.gen(function* () {
   yield* Effect.forEach(node.partitions, ({ id }) => node.master.awaitReport(id, "started"))
   const server = yield* makeCarelessServer(`${node.scratch.path}/careless.sock`)
   const socket = `${node.instanceRoot}/var/run/slapgrid/control.sock`
+  const before = residentOf(agent.pid)
   const { answers, processings, run } = yield* Effect.all(
     {
+      // Others are answered all the while.
+      served: Effect.forEach(Array.from({ length: 20 }), () => node.status),
       run: Effect.forEach(races, (race, index) => runRace(node, race, index), { concurrency: "unbounded" }),
       processings: processOn(node),
       answers: Effect.forEach(clients, (client) => hold(client, server, socket), { concurrency: "unbounded" }),
@@ -181,7 +189,8 @@ const makeRaceway = Effect.gen(function* () {
     tries: run[index]!.tries,
     harm: run[index]!.harm,
   }))
-  return Raceway.of({ node, agent, raced, partitions, processings, answered: new Map(answers) })
+  const growth = residentOf(agent.pid) - before
+  return Raceway.of({ node, agent, raced, partitions, processings, growth, answered: new Map(answers) })
 })
 
 const outcomes: Array<Outcome> = []
@@ -224,6 +233,13 @@ describe.runIf(runsRootTests)("attacks in races", () => {
         const { answered } = yield* Raceway
         outcomes.push({ attack: `a client ${client.name}`, careless: answered.get(client) ?? "", slapgrid: "cut off" })
         assert.strictEqual(answered.get(client), "let in")
+      }),
+    )
+
+    it.effect("clients that do not end cost no memory that grows", () =>
+      Effect.gen(function* () {
+        const { growth } = yield* Raceway
+        assert.isBelow(growth, 50 * 1024 * 1024)
       }),
     )
 

@@ -72,3 +72,9 @@ export const exhausts = (path: string): string | undefined => {
 
 /** Waits for a program to say all that it has to say. */
 export const blocks = (path: string): string | undefined => within(0.5, path)
+
+/** Does it as a partition's user, who can keep himself out, too. */
+export const failsAs = ({ gid, uid }: Identity, ...argv: ReadonlyArray<string>): string | undefined => {
+  const words = [`--reuid=${uid}`, `--regid=${gid}`, "--clear-groups", "--", ...argv]
+  return spawnSync("setpriv", words, { stdio: "ignore" }).status === 0 ? undefined : "crashed"
+}

@@ -16,6 +16,15 @@ export interface Client {
   readonly hold: (path: string) => Effect.Effect<Hold, never, Scope.Scope>
 }
 
+/** Sends it again and again, as fast as it is taken; its end is seen by that. */
+const repeat = (socket: Socket, piece: Buffer): void => {
+  const send = () => {
+    while (!socket.destroyed && socket.write(piece));
+  }
+  socket.on("drain", send)
+  send()
+}
+
 const client = (name: string, speak: (socket: Socket) => void): Client => ({
   name,
   hold: (path) =>
@@ -51,6 +60,14 @@ export const clients: ReadonlyArray<Client> = [
   client("sends 16 MB", (socket) => {
     socket.write(`${request}Content-Length: 16777216\r\n\r\n`)
     socket.write(Buffer.alloc(16_777_215, 0x20))
+  }),
+  client("sends a body without end", (socket) => {
+    socket.write(`${request}Transfer-Encoding: chunked\r\n\r\n`)
+    repeat(socket, Buffer.from(`10000\r\n${" ".repeat(0x10000)}\r\n`))
+  }),
+  client("asks without end and reads no answer", (socket) => {
+    socket.pause()
+    repeat(socket, Buffer.from("GET /status HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1000)))
   }),
   client("sends a byte of 1 GB in a while", (socket) => {
     socket.write(`${request}Content-Length: 1000000000\r\n\r\n{`)

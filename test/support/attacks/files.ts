@@ -52,6 +52,7 @@ export type Role =
   | "linked-report-log"
   | "removed"
   | "crashing"
+  | "locked"
 
 const own = (path: string, { gid, uid }: Identity): void => lchownSync(path, uid, gid)
 
@@ -99,12 +100,36 @@ const program = planting(({ owner, path, victim }) => {
   own(path, owner)
 })
 
+/** What keeps everybody out but root: a directory with a file in it, or a file. */
+const lockedFolder = planting((trap) => {
+  mkdirSync(trap.path)
+  own(trap.path, trap.owner)
+  program({ ...trap, path: `${trap.path}/inside` })
+  chmodSync(trap.path, 0)
+})
+const lockedFile = planting((trap) => {
+  program(trap)
+  chmodSync(trap.path, 0)
+})
+const removesAsUser = ({ owner, path }: Trap) => careless.failsAs(owner, "rm", "-rf", path)
+const readsAsUser = ({ owner, path }: Trap) => careless.failsAs(owner, "cat", path)
+const writesAsUser = ({ owner, path }: Trap) => careless.failsAs(owner, "sh", "-c", `echo >>"${path}"`)
+const listsAsUser = ({ owner, path }: Trap) => careless.failsAs(owner, "ls", path)
+
+const locked = (place: string, plant: FileAttack["plant"], control: FileAttack["control"]): FileAttack => ({
+  name: `${place.replace("%_", "")} has mode 000`,
+  role: "locked",
+  place,
+  plant,
+  control,
+})
+
 const writes = ({ owner, path }: Trap) => careless.writeFile(path, owner)
 const logs = ({ owner, path }: Trap) => careless.log(path, owner)
 const runs = ({ path, root }: Trap) => careless.run(path, root)
 const reads = ({ path }: Trap) => careless.read(path)
 
-export const fileAttacks: ReadonlyArray<FileAttack> = [
+const linkAttacks: ReadonlyArray<FileAttack> = [
   { name: "buildout.cfg is a link", role: "processed", place: "buildout.cfg", plant: link, control: writes },
   { name: ".timestamp is a link", role: "processed", place: ".timestamp", plant: link, control: writes },
   {
@@ -331,6 +356,24 @@ export const fileAttacks: ReadonlyArray<FileAttack> = [
   },
 ]
 
+/** Every place where the agent looks, reads, writes or removes. */
+const lockedAttacks: ReadonlyArray<FileAttack> = [
+  locked("buildout.cfg", lockedFile, writesAsUser),
+  locked(".timestamp", lockedFile, readsAsUser),
+  locked(".slapgrid-%-error.log", lockedFile, writesAsUser),
+  locked(".slapos-retention-lock-delay", lockedFile, readsAsUser),
+  locked(".slapos-report-wait-service-list", lockedFile, readsAsUser),
+  locked(".slapgrid/log/instance.log", lockedFile, writesAsUser),
+  locked(".slapgrid/promise", lockedFolder, listsAsUser),
+  locked(".%_locked.log", lockedFile, writesAsUser),
+  locked("etc/run", lockedFolder, listsAsUser),
+  locked("etc/service/locked", lockedFile, readsAsUser),
+  locked("etc/report", lockedFolder, listsAsUser),
+  locked("var/xml_report", lockedFolder, listsAsUser),
+  locked("DATA", lockedFolder, listsAsUser),
+  locked("srv/locked", lockedFolder, removesAsUser),
+]
+
 /** A chain of 1,500 directories. */
 const dig = `
 import os, sys
@@ -339,6 +382,8 @@ for _ in range(1500):
     os.mkdir("deeper-and-deeper")
     os.chdir("deeper-and-deeper")
 `
+
+export const fileAttacks: ReadonlyArray<FileAttack> = [...linkAttacks, ...lockedAttacks]
 
 const consumption = (title: string): string =>
   `<consumption><movement><resource>r</resource><title>${title}</title><quantity>1</quantity><price>1</price><VAT>none</VAT></movement></consumption>\n`
