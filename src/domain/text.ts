@@ -15,14 +15,22 @@ const hex = (character: string, length: number): string => character.charCodeAt(
 /** What changes the order in which a line is shown, or begins another one. */
 const reordering = /[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g
 
-/**
- * Control characters but newline and tab become visible escapes, and so does what turns the order of letters: a log line
- * must neither steer a terminal nor read as what it is not.
- */
-export const escapeControls = (text: string): string =>
+/** Who logs in at a URL, and how: the URL of a release, or what a build says of one, can have a password in it. */
+const login = /:\/\/[^\s/?#"\\]*@/g
+
+const hideLogins = (text: string): string => text.replaceAll(login, "://***@")
+
+/** What a program wrote into its own log, with control characters but newline and tab as visible escapes. */
+export const escapeOutput = (text: string): string =>
   text
     .replaceAll(/(?![\n\t])\p{Cc}/gu, (character) => `\\x${hex(character, 2)}`)
     .replaceAll(reordering, (character) => `\\u${hex(character, 4)}`)
+
+/**
+ * The same for what the agent says: it must neither steer a terminal nor read as what it is not, whatever turns the order
+ * of letters. Nor does it show a password.
+ */
+export const escapeControls = (text: string): string => escapeOutput(hideLogins(text))
 
 /** The same for what is to stay on one line, whatever strangers called their programs. */
 export const oneLine = (text: string): string => escapeControls(text).replaceAll("\n", "\\n").replaceAll("\t", "\\t")
@@ -30,8 +38,8 @@ export const oneLine = (text: string): string => escapeControls(text).replaceAll
 /** A URL without the user and password in it, for everybody but its server. */
 export const publicUrl = (url: string): string => url.replace(/^(\w+:\/\/)[^/?#]*@/, "$1")
 
-/** JSON that means the same and is safe on a terminal: JSON itself only escapes the first half of the controls. */
+/** JSON that is safe on a terminal and means the same but for passwords: JSON itself escapes half of the controls. */
 export const printableJson = (value: unknown, indent?: number): string =>
-  JSON.stringify(value, null, indent)
+  hideLogins(JSON.stringify(value, null, indent))
     .replaceAll(/[\u007f-\u009f]/g, (character) => `\\u${hex(character, 4)}`)
     .replaceAll(reordering, (character) => `\\u${hex(character, 4)}`)

@@ -9,6 +9,8 @@ it.each([
   ["safe \u202egnp.exe\u2066", "safe \\u202egnp.exe\\u2066"],
   ["one\u2028two", "one\\u2028two"],
   ["naïve – 日本", "naïve – 日本"],
+  ["get https://user:p@ss@host/a@b, ssh://git@host:22/x", "get https://***@host/a@b, ssh://***@host:22/x"],
+  ["http://host/a@b?c://d", "http://host/a@b?c://d"],
 ])("%j is shown as %j", (text, shown) => {
   expect(escapeControls(text)).toBe(shown)
 })
@@ -19,6 +21,11 @@ it.each([
   ["http://user:p@ss@[::1]:5000/", "http://[::1]:5000/"],
 ])("%s is %s for others", (url, shown) => {
   expect(publicUrl(url)).toBe(shown)
+})
+
+it("a URL's password is in no JSON, however it is quoted", () => {
+  const text = printableJson({ url: 'https://user:secret@host/"', other: ["a://b", "c@d"] })
+  expect(JSON.parse(text)).toStrictEqual({ url: 'https://***@host/"', other: ["a://b", "c@d"] })
 })
 
 it("JSON is the same value, and nothing of it steers a terminal", () => {

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as fs from "node:fs"
 import { PartitionId } from "../../domain/ids.ts"
-import { escapeControls } from "../../domain/text.ts"
+import { escapeOutput } from "../../domain/text.ts"
 import { type FileError, fromErrno } from "../../files/FileError.ts"
 import { OwnedDirectory } from "../../files/OwnedDirectory.ts"
 import { lastLines, logNameOf, programsWithLog } from "./reading.ts"
@@ -81,7 +81,7 @@ export const tail = Effect.fnUntraced(function* (log: ProgramLog, { isFollowing,
   const decoder = new TextDecoder()
   const reader = new LogReader(log)
   const print = (bytes: Uint8Array) =>
-    bytes.length === 0 ? Effect.void : show(escapeControls(decoder.decode(bytes, { stream: true })))
+    bytes.length === 0 ? Effect.void : show(escapeOutput(decoder.decode(bytes, { stream: true })))
   yield* print(lastLines(yield* reader.all, lines))
   if (!isFollowing) return
   return yield* Effect.flatMap(reader.news, print).pipe(Effect.delay(lookInterval), Effect.forever)
