@@ -110,7 +110,7 @@ export class PartitionServices extends Context.Service<
         const output = yield* directory.openLog(programLog(spec))
         const enclosure = containment.enclosure(spec.partition, programMember(spec.name))
         // A crash of an agent can fall between a spawn and its record.
-        yield* enclosure.end(undefined)
+        if (enclosure.isNew !== true) yield* enclosure.end(undefined)
         return { output, enclosure }
       }, paced)
 

@@ -1,7 +1,7 @@
 // What the agent gives itself before its node runs: it is the last that the kernel kills for want of memory, and it may
 // have as many open files as thousands of services need. Only root can; for anybody else the machine's own words stand.
 import * as Effect from "effect/Effect"
-import { execa } from "execa"
+import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 
 /** As systemd/slapgrid.service asks for it: below everything else, above what must never be killed (-1000). */
@@ -30,13 +30,14 @@ const lowerOomScore = Effect.sync(() => {
   }
 })
 
-const raiseOpenFiles = Effect.promise(async () => {
+const raiseOpenFiles = Effect.sync(() => {
   try {
     const most = Number(fs.readFileSync("/proc/sys/fs/nr_open", "utf8"))
     const wanted = openFilesWanted(fs.readFileSync("/proc/self/limits", "utf8"), most)
     if (wanted === undefined) return
     const words = [`--pid=${process.pid}`, `--nofile=${wanted}`]
-    await execa("prlimit", words, { reject: false, timeout: 10_000, stdin: "ignore" })
+    // Nothing runs yet that could wait for it.
+    spawnSync("prlimit", words, { stdio: "ignore", timeout: 10_000 })
   } catch {
     // The limit stays as it is.
   }

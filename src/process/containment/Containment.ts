@@ -30,6 +30,8 @@ import { PartitionLimiter } from "./PartitionLimiter.ts"
 export interface Enclosure {
   /** Directory of its cgroup, which it joins before anything else; undefined without cgroups. */
   readonly cgroup: string | undefined
+  /** The cgroup was made just now: nothing can be in it. */
+  readonly isNew?: boolean
   /** Limit on the number of its user's processes; set where no cgroup can hold that. */
   readonly maxProcesses?: number | undefined
   /** Kills what is left of the session that `leader` led, and everything that it started; returns when it is gone. */
@@ -186,10 +188,10 @@ const byCgroup = (
     try {
       // Before anything can run in it.
       if (makeGroup(ownerPath(owner)) && limited.has(owner)) limiter.apply(owner, ownerPath(owner))
-      makeGroup(path)
+      const isNew = makeGroup(path)
       // An agent that was killed while it held the group left it frozen: nothing that joins it would ever run.
-      thawNow(path)
-      return enclosureAt(path)
+      if (!isNew) thawNow(path)
+      return { ...enclosureAt(path), isNew }
     } catch {
       // The kernel's limit on groups, say: held together less well, but run.
       return sessionEnclosure
@@ -206,10 +208,12 @@ const byCgroup = (
     groupOf: ownerPath,
     enclosure: (owner, member) =>
       limited.has(owner) ? { ...placeOf(owner, member), maxProcesses } : placeOf(owner, member),
-    adopted: (owner, member, cgroup) =>
-      cgroup?.endsWith(`/${groupName(instanceRoot, owner)}/${memberName(member)}`) === true
-        ? enclosureAt(cgroup)
-        : sessionEnclosure,
+    adopted: (owner, member, cgroup) => {
+      if (cgroup?.endsWith(`/${groupName(instanceRoot, owner)}/${memberName(member)}`) !== true) return sessionEnclosure
+      // As above.
+      thawNow(cgroup)
+      return enclosureAt(cgroup)
+    },
     endOwner: (owner, { except }) => {
       const path = ownerPath(owner)
       const kept = new Set([...except].map((member) => `${path}/${memberName(member)}`))

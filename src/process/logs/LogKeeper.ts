@@ -70,9 +70,13 @@ class LogKeeper {
     this.#size = stats.size
   }
 
-  /** Looks now, then soon after changes. While there are none, there is no fiber and no timer. */
+  /** Looks now if there is a reason to, then soon after changes. While there are none, there is no fiber and no timer. */
   get start(): Effect.Effect<void> {
-    return Effect.map(this.#look, (growth) => this.#await(growth > 0))
+    return Effect.suspend(() =>
+      cutOf(this.#size, this.#log.limit, this.#block) > 0
+        ? Effect.map(this.#look, (growth) => this.#await(growth > 0))
+        : Effect.sync(() => this.#await()),
+    )
   }
 
   /** Ends the keeping; a look that goes on is finished first. */
@@ -270,8 +274,6 @@ export class LogKeepers extends Context.Service<
       const dependencies = { collapse, fork: Effect.runForkWith(yield* Effect.context()) }
 
       const open = Effect.fnUntraced(function* (log: KeptLog) {
-        // An agent that was killed while it held the program left it frozen.
-        if (log.cgroup !== undefined) yield* thaw(log.cgroup)
         const directory = yield* OwnedDirectory.open(log.directory)
         const fd = yield* directory.openPresent(log.name)
         const keeper = new LogKeeper(log, directory, fd, dependencies)

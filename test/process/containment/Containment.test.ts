@@ -3,7 +3,8 @@ import * as Effect from "effect/Effect"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import * as fs from "node:fs"
-import { kinOf } from "../../../src/process/containment/Containment.ts"
+import { NodeConfig } from "../../../src/config/NodeConfig.ts"
+import { Containment, kinOf } from "../../../src/process/containment/Containment.ts"
 import {
   childGroups,
   isPopulated,
@@ -13,6 +14,7 @@ import {
   writableBase,
 } from "../../../src/process/containment/cgroup.ts"
 import type { ProcessFacts } from "../../../src/process/procfs.ts"
+import { nodeConfig } from "../../support/facts.ts"
 
 const process_ = (pid: number, parent: number, group: number, session: number, state = "S"): ProcessFacts => ({
   pid,
@@ -69,6 +71,28 @@ describe("cgroups", () => {
       removeGroup(path)
       assert.isFalse(fs.existsSync(path))
     }),
+  )
+
+  it.live("that an agent left frozen, killed while it trimmed a log, go on for its successor", () =>
+    Effect.gen(function* () {
+      const containment = yield* Containment
+      const owner = `partition ${process.pid}`
+      const { cgroup = "", isNew } = containment.enclosure(owner, "program web")
+      yield* Effect.addFinalizer(() => Effect.sync(() => removeGroup(containment.groupOf(owner) ?? "")))
+      assert.strictEqual(isNew, true)
+      const freezer = `${cgroup}/cgroup.freeze`
+      fs.writeFileSync(freezer, "1")
+      assert.strictEqual(containment.adopted(owner, "program other", cgroup).cgroup, undefined)
+      assert.strictEqual(fs.readFileSync(freezer, "utf8"), "1\n")
+      assert.strictEqual(containment.adopted(owner, "program web", cgroup).cgroup, cgroup)
+      assert.strictEqual(fs.readFileSync(freezer, "utf8"), "0\n")
+      fs.writeFileSync(freezer, "1")
+      assert.strictEqual(containment.enclosure(owner, "program web").isNew, false)
+      assert.strictEqual(fs.readFileSync(freezer, "utf8"), "0\n")
+    }).pipe(
+      Effect.provide(Containment.layer),
+      Effect.provideService(NodeConfig, nodeConfig({ instanceRoot: "/srv/slapgrid-test" })),
+    ),
   )
 
   it("that are not there are empty, and removing them is nothing", () => {

@@ -138,8 +138,6 @@ describe("a log that is larger than anybody wrote while we looked", () => {
       const { keep, log, messages } = yield* partition
       const cgroup = yield* scratchCgroup
       writeOwned(log, "")
-      // As an agent leaves it that is killed while it trims.
-      fs.writeFileSync(`${cgroup}/cgroup.freeze`, "1")
       const before = watches()
       yield* keep(cgroup)
       yield* isIdle(before)
