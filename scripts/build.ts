@@ -73,6 +73,8 @@ const bundle = await rolldown({
   platform: "node",
   plugins: [lazyBuiltins, leanUndici, textOfPython, textOfWorker],
   transform,
+  // Or V8 compiles every module of the program at once, needed or not: 5 MB for as long as the agent runs.
+  optimization: { pifeForModuleWrappers: false },
 })
 const { output } = await bundle.write({
   file: `${target}/slapgrid.js`,

@@ -75,7 +75,10 @@ export class PartitionActors extends Context.Service<
         const work = new PartitionWork(id, dependencies)
         const view = new PartitionView(id, board)
         const onAlarm = (spec: ServiceSpec, deployment: string | undefined) => bang(work, bangs, spec, deployment)
-        const group = yield* services.group({ id, onChange: view.refresh, onAlarm })
+        const actorName = `partition ${id}`
+        const group = yield* Effect.annotateLogs(services.group({ id, onChange: view.refresh, onAlarm }), {
+          actor: actorName,
+        })
         view.watch(group.status)
         const completion = yield* FiberHandle.make<void>()
         const outcomes = new Outcomes<PartitionRest>()
@@ -98,7 +101,7 @@ export class PartitionActors extends Context.Service<
           bangs,
           outcomes,
         })
-        const actor = yield* makeActor(`partition ${id}`, supervision.follow)
+        const actor = yield* makeActor(actorName, supervision.follow)
         return {
           tell: (wish: PartitionWish) =>
             Effect.suspend(() => (supervision.absorbs(wish) ? Effect.void : actor.tell(wish))),

@@ -375,13 +375,17 @@ const toMessage = (defect: unknown) =>
 const guarded = (effect: Effect.Effect<void>): Effect.Effect<void> =>
   Effect.catchDefect(effect, (defect) => Effect.logError("supervising a service failed", defect))
 
-/** Puts a program under supervision for the life of the Scope; a new one does not run before `start`. */
+/**
+ * Puts a program under supervision for the life of the Scope; a new one does not run before `start`. `fork` runs its
+ * fibers: one for all programs of a group, because each context that fibers run in takes two kilobytes.
+ */
 export const makeService = Effect.fnUntraced(function* (
   spec: ServiceSpec,
   dependencies: ServiceDependencies,
+  fork: Fork,
   inheritance?: Inheritance,
 ) {
-  const service = new Supervised(spec, dependencies, Effect.runForkWith(yield* Effect.context()))
+  const service = new Supervised(spec, dependencies, fork)
   if (inheritance !== undefined) yield* service.inherit(inheritance)
   yield* Effect.addFinalizer(() => Effect.andThen(dependencies.isLeaving() ? Effect.void : service.stop, service.close))
   const face: Service = service

@@ -7,6 +7,7 @@ import type { ServiceStatus } from "../../domain/NodeStatus.ts"
 import { type ServiceSpec, specKey } from "../../domain/ServiceSpec.ts"
 import type { ServiceProcess } from "../ServiceProcess.ts"
 import type { Inheritance } from "./inheritance.ts"
+import type { Fork } from "./Mailbox.ts"
 import { makeService, type Service, type ServiceDependencies } from "./Service.ts"
 
 export interface ServiceGroup {
@@ -75,6 +76,7 @@ export const difference = (
 /** A group with what it inherits; closing the Scope stops whatever it has then. Not for concurrent callers. */
 export const makeServiceGroup = Effect.fnUntraced(function* (options: GroupOptions) {
   const members = new Map<string, Member>()
+  const fork: Fork = Effect.runForkWith(yield* Effect.context())
   /** A program that is no longer wanted: a successor need not know that it has done its work. */
   const forget = (spec: ServiceSpec) => options.dependencies.remember(spec, undefined)
 
@@ -97,7 +99,7 @@ export const makeServiceGroup = Effect.fnUntraced(function* (options: GroupOptio
 
   const add = Effect.fnUntraced(function* (spec: ServiceSpec, inheritance?: Inheritance) {
     const scope = yield* Scope.make()
-    const service = yield* makeService(spec, options.dependencies, inheritance).pipe(Scope.provide(scope))
+    const service = yield* makeService(spec, options.dependencies, fork, inheritance).pipe(Scope.provide(scope))
     members.set(spec.name, { service, scope })
     return service
   })

@@ -53,6 +53,7 @@ const supervised = Effect.fnUntraced(function* (
       isLeaving: () => false,
       ...changes,
     },
+    Effect.runForkWith(yield* Effect.context()),
     inheritance,
   ).pipe(Scope.provide(scope))
   const until = (state: string) => watch.until(() => service.status.state === state)
@@ -533,6 +534,7 @@ describe("by hand", () => {
               keepLog: () => Effect.succeed(Effect.void),
               isLeaving: () => false,
             },
+            Effect.runForkWith(yield* Effect.context()),
             { isHeld: true, deployment: "1" },
           )
           yield* inherited.start("1", false)
