@@ -91,24 +91,28 @@ export class Connection {
   }
 
   ask(request: Request): Effect.Effect<Reply, LaunchError> {
-    return Effect.callback<Reply, LaunchError>((resume) => {
-      const id = ++this.#lastId
-      // Node's own timer: a race of fibers for each start is a tenth of what starting costs.
-      const overdue = setTimeout(() => {
-        this.#asked.delete(id)
-        resume(new LaunchError({ errno: 0, message: `nothing came of it within ${patience / 1000} s` }))
-      }, patience)
-      const settle = () => {
-        clearTimeout(overdue)
-        this.#asked.delete(id)
-      }
-      this.#asked.set(id, (reply) => {
-        settle()
-        resume(reply)
-      })
-      this.#child.stdin?.write(`${JSON.stringify({ id, ...request })}\n`)
-      return Effect.sync(settle)
-    })
+    return Effect.callback((resume) => Effect.sync(this.#send(request, resume)))
+  }
+
+  /** Calls back once; gives what forgets the request. */
+  #send(request: Request, callback: (reply: Effect.Effect<Reply, LaunchError>) => void): () => void {
+    const id = ++this.#lastId
+    const forget = () => {
+      clearTimeout(overdue)
+      this.#asked.delete(id)
+    }
+    const answer = (reply: Effect.Effect<Reply, LaunchError>) => {
+      forget()
+      callback(reply)
+    }
+    // Node's own timer: a race of fibers for each start is a tenth of what starting costs.
+    const overdue = setTimeout(
+      () => answer(new LaunchError({ errno: 0, message: `nothing came of it within ${patience / 1000} s` })),
+      patience,
+    )
+    this.#asked.set(id, answer)
+    this.#child.stdin?.write(`${JSON.stringify({ id, ...request })}\n`)
+    return forget
   }
 
   /** To the group that a process leads, unless it has ended; false when the launcher is gone. */
