@@ -180,7 +180,7 @@ export class Connection {
     this.#isOpen = false
     const why = `the launcher of processes has ended (${how})${this.#complaint === "" ? "" : `:\n${this.#complaint.trimEnd()}`}`
     if (wasOpen) this.#onLost(why)
-    for (const resume of [...this.#asked.values()]) resume(Effect.fail(new LaunchError({ errno: 0, message: why })))
+    for (const resume of this.#asked.values()) resume(Effect.fail(new LaunchError({ errno: 0, message: why })))
     for (const ended of this.#ends.values()) Deferred.doneUnsafe(ended, Effect.fail(new LauncherLost()))
     this.#ends.clear()
   }
