@@ -11,7 +11,10 @@ execFileSync("tsc", ["-p", "tsconfig.build.json", "--outDir", target], { stdio: 
 /** By the module that gives it as text. */
 const pythonPrograms = new Map([
   ["process/launcher/source.ts", { name: "launcherSource", files: ["process/launcher/launcher.py"] }],
-  ["process/warm/source.ts", { name: "helperSource", files: ["process/warm/preload.py", "process/warm/helper.py"] }],
+  [
+    "process/warm/source.ts",
+    { name: "helperSource", files: ["run", "preload", "helper"].map((name) => `process/warm/${name}.py`) },
+  ],
   ["health/source.ts", { name: "pluginsSource", files: ["health/plugins.py"] }],
 ])
 for (const file of [...pythonPrograms.values()].flatMap(({ files }) => files)) {

@@ -137,14 +137,18 @@ export class ReleaseHelpers {
   #import({ shared, stamp }: Candidate, generation: RunningGeneration, helper: Helper, recipes: Recipes) {
     const { known } = this.#parts
     return helper.preload(recipes, false).pipe(
-      // What went wrong half way may show in a run.
-      Effect.catch((error) => Effect.as(this.#retire(generation), error.message)),
       Effect.flatMap((whyNot) => {
         if (whyNot !== undefined) return this.#avoid(shared.directory, stamp, whyNot)
         generation.recipes = recipes
         generation.isImporting = false
         return known.keep(shared.directory, stamp, recipes)
       }),
+      Effect.catch((error) =>
+        generation.isRetired
+          ? Effect.void
+          : // What went wrong half way may show in a run.
+            Effect.andThen(this.#retire(generation), this.#avoid(shared.directory, stamp, error.message)),
+      ),
     )
   }
 
@@ -233,7 +237,10 @@ export class ReleaseHelpers {
             return helper
           }),
         ),
-        Effect.catch((error) => Effect.andThen(this.#avoid(shared.directory, stamp, error.message), start)),
+        Effect.catchIf(
+          () => !generation.isRetired,
+          (error) => Effect.andThen(this.#avoid(shared.directory, stamp, error.message), start),
+        ),
       ),
     )
   }

@@ -9,48 +9,19 @@ standard library only.
 """
 
 import ast
-import ctypes
-import errno
 import gc
 import json
 import os
 import resource
 import select
 import signal
-import struct
 import sys
 import types
 
-PR_SET_PDEATHSIG = 1
-PR_SET_DUMPABLE = 4
-PR_SET_NO_NEW_PRIVS = 38
-CAPABILITY_VERSION_3 = 0x20080522
 # As cold runs have it: Node raises the agent's own as far as it can.
 OPEN_FILES = 1024
 # Of what the imports print, which every run would print anew.
 OUTPUT_LIMIT = 1 << 16
-# Seconds for an attempt to import recipes, and what it tells when nothing is in the way.
-TRIAL_LIMIT = 60
-PASSED = "passed"
-
-libc = ctypes.CDLL(None, use_errno=True)
-own_pid = os.getpid()
-
-
-def checked(result):
-    if result != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-
-
-def prctl(option, value):
-    checked(libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0))
-
-
-def drop_capabilities():
-    """capset(2) with empty effective, permitted and inheritable sets; the ambient one goes with them."""
-    header = struct.pack("=Ii", CAPABILITY_VERSION_3, 0)
-    checked(libc.capset(header, struct.pack("=6I", 0, 0, 0, 0, 0, 0)))
 
 
 def move(descriptor):
@@ -58,13 +29,6 @@ def move(descriptor):
     moved = os.dup(descriptor)
     os.set_inheritable(moved, False)
     return moved
-
-
-def put(fd, *descriptors):
-    for descriptor in descriptors:
-        os.dup2(fd, descriptor)
-    if fd > 2:
-        os.close(fd)
 
 
 def limit_open_files():
@@ -150,138 +114,6 @@ class Warm:
         for name in self.removed:
             result.pop(name, None)
         return result
-
-
-def become(user):
-    """Sets groups, group and user, in this order, and leaves no way back."""
-    os.setgroups(user["groups"])
-    os.setresgid(user["gid"], user["gid"], user["gid"])
-    os.setresuid(user["uid"], user["uid"], user["uid"])
-    if os.getresuid() != (user["uid"],) * 3 or os.getresgid() != (user["gid"],) * 3:
-        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
-    drop_capabilities()
-    prctl(PR_SET_NO_NEW_PRIVS, 1)
-    # Its own again, to be looked at by itself: nothing of a helper is left in it that it may not have.
-    prctl(PR_SET_DUMPABLE, 1)
-
-
-def close_inherited(kept):
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) > 2 and int(name) != kept:
-            try:
-                os.close(int(name))
-            except OSError:
-                # The one that listed them.
-                pass
-
-
-def open_log(log):
-    """The very file that the agent has open: its name is the user's, who could have put another one there."""
-    fd = os.open(log["path"], os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK)
-    status = os.fstat(fd)
-    if (str(status.st_dev), str(status.st_ino)) != (log["device"], log["inode"]):
-        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
-    os.set_blocking(fd, True)
-    put(fd, 1, 2)
-
-
-def prepare(warm, request, go, report, at):
-    """Turns this forked process into a run of buildout but for its main; `at` is called with the step that comes next."""
-    at("wait for the agent")
-    if os.read(go, 1) != b"g":
-        os._exit(0)
-    at("lead a session")
-    os.setsid()
-    at("change its user")
-    if request["user"] is not None:
-        become(request["user"])
-    # Not before the change of user, which resets it.
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != own_pid:
-        os._exit(0)
-    at("close what the helper has open")
-    close_inherited(report)
-    at("open its log")
-    open_log(request["log"])
-    os.umask(request["umask"])
-    at("enter " + request["directory"])
-    environment = warm.environment(request["environment"])
-    os.environ.clear()
-    os.environ.update(environment)
-    os.chdir(request["directory"])
-    sys.argv[:] = [warm.script] + request["arguments"]
-    if hasattr(sys, "orig_argv"):
-        sys.orig_argv[:] = [sys.executable] + sys.argv
-    warm.preloaded.check_files()
-    rest = warm.output
-    while rest:
-        rest = rest[os.write(1, rest) :]
-
-
-def try_out(preloaded, recipes, report):
-    """Tells what is in the way of importing these recipes for all, and ends."""
-    signal.alarm(TRIAL_LIMIT)
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != own_pid:
-        os._exit(0)
-    close_inherited(report)
-    output = os.memfd_create("output")
-    put(os.dup(output), 1, 2)
-    watch = Watch()
-    try:
-        preloaded.load(recipes)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        trouble = watch.trouble()
-    except BaseException as error:
-        trouble = watch.noticed[0] if watch.noticed else "fails: %s" % repr(error)[:1000]
-    if trouble is None and os.fstat(output).st_size > 0:
-        trouble = "prints something"
-    os.write(report, (PASSED if trouble is None else "an import " + trouble).encode())
-    os._exit(0)
-
-
-def acting_at_their_end():
-    """Objects whose deletion does something, of those that the collector looks at: open files, say."""
-    known = set()
-    for part in (sys.__stdin__, sys.__stdout__, sys.__stderr__):
-        while part is not None:
-            known.add(id(part))
-            part = getattr(part, "buffer", None) or getattr(part, "raw", None)
-    objects = gc.get_objects()
-    # Of those that every buildout has: they check how they were used, and warn.
-    acting = {kind for kind in map(type, objects) if hasattr(kind, "__del__") and "pyparsing" not in kind.__module__}
-    return [one for one in objects if type(one) in acting and id(one) not in known and not getattr(one, "closed", False)]
-
-
-def end(warm, status):
-    """
-    The interpreter's end without its last step, which takes as long as all the rest: to delete every module, one after
-    the other, and so to get a copy of all that is shared with the helper. Returns when that step, or a failure, counts.
-    """
-    import atexit
-
-    threads = sys.modules.get("threading")
-    if threads is not None:
-        threads._shutdown()
-    try:
-        atexit._run_exitfuncs()
-    except BaseException:
-        # Older interpreters raise the last one when they have told all.
-        pass
-    if threads is not None and threads.active_count() > 1:
-        return
-    gc.collect()
-    if warm.acts_at_its_end or acting_at_their_end():
-        return
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            if stream is not None and not stream.closed:
-                stream.flush()
-        except BaseException:
-            return
-    # The C library's, with the exit handlers of extension modules.
-    ctypes.PyDLL(None).exit(status)
 
 
 class Child:
@@ -451,17 +283,6 @@ def start():
     helper = Helper(warm, requests, answers)
     helper.tell({"ready": True})
     return helper
-
-
-def become_run(warm, request, go, report):
-    steps = [""]
-    try:
-        prepare(warm, request, go, report, steps.append)
-    except BaseException as error:
-        why = error.strerror if isinstance(error, OSError) else repr(error)
-        os.write(report, json.dumps({"step": steps[-1], "why": why}).encode())
-        os._exit(127)
-    os.close(report)
 
 
 helper = start()

@@ -1,6 +1,7 @@
 // The helper's program as text. The bundled program has the text in it (scripts/build.ts).
 import { readFileSync } from "node:fs"
 
-const files = ["./preload.py", "./helper.py"]
+/** One program: each is for itself but for what it calls. */
+const files = ["./run.py", "./preload.py", "./helper.py"]
 
 export const helperSource = files.map((file) => readFileSync(new URL(file, import.meta.url), "utf8")).join("\n")

@@ -399,6 +399,27 @@ describe("a warm buildout", () => {
     }),
   )
 
+  it.effect("thinks nothing worse of recipes when their helper ends for another reason", () =>
+    Effect.gen(function* () {
+      const { buildout, expectUsers, helpers, installed, root, run } = yield* machine
+      installed(1, "[part]\nrecipe = egg\n")
+      yield* expectUsers(1, 2)
+      const first = yield* run(1)
+      yield* expectUsers(1, 2, 3)
+      yield* (yield* helpers[0]!.runs.next).answer(Effect.succeed(exited(0)))
+      yield* Fiber.join(first)
+      // A partition of it has left for another release.
+      yield* buildout.expect({ release: `${root}/other`, directory: `${root}/partition2`, credentials: user(2) })
+      yield* (yield* helpers[0]!.preloads.next).answer(Effect.fail(broken))
+      yield* settle
+      yield* run(1)
+      yield* expectUsers(1, 3, 4)
+      yield* (yield* helpers[1]!.runs.next).answer(Effect.succeed(exited(0)))
+      yield* settle
+      expect(helpers[1]?.preloads.inputs.length).toBe(1)
+    }),
+  )
+
   it.effect("starts a helper without recipes when those of an earlier one fail", () =>
     Effect.gen(function* () {
       const { again, expectUsers, helpers, installed, run } = yield* machine

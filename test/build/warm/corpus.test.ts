@@ -15,7 +15,7 @@ const bundleDriver = async (to: string): Promise<void> => {
   const bundle = await rolldown({ input: `${root}/test/support/warm/driver.ts`, platform: "node" })
   await bundle.write({ file: `${to}/driver.mjs`, format: "esm", codeSplitting: false })
   await bundle.close()
-  for (const file of ["launcher/launcher.py", "warm/preload.py", "warm/helper.py"]) {
+  for (const file of ["launcher/launcher.py", "warm/run.py", "warm/preload.py", "warm/helper.py"]) {
     copyFileSync(`${root}/src/process/${file}`, `${to}/${file.split("/")[1]}`)
   }
   copyFileSync(process.execPath, `${to}/node`)
