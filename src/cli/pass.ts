@@ -72,10 +72,10 @@ const present = <E>(events: Stream.Stream<PassEvent, E>, json: boolean) =>
 /** The names in the value of `--only-…`; refuses one without any, which would mean everything. */
 export const namesIn = (
   flag: string,
-  value: string | undefined,
+  value: Option.Option<string>,
 ): Effect.Effect<ReadonlyArray<string>, CommandFailure> => {
-  if (value === undefined) return Effect.succeed([])
-  const names = value.split(",").flatMap((name) => (name.trim() === "" ? [] : [name.trim()]))
+  if (Option.isNone(value)) return Effect.succeed([])
+  const names = value.value.split(",").flatMap((name) => (name.trim() === "" ? [] : [name.trim()]))
   return names.length > 0
     ? Effect.succeed(names)
     : new CommandFailure({ status: exitStatus.failed, message: `${flag} names nothing: leave it out to mean all` })
@@ -100,7 +100,7 @@ const pass = Effect.fnUntraced(function* (values: PassValues, request: PassReque
     (error) => error._tag === "ControlError" && error.isAbsent,
     () => alone,
   )
-})
+}, Effect.mapError(toFailure))
 
 export interface SoftwareValues extends PassValues {
   readonly onlySr: Option.Option<string>
@@ -112,12 +112,12 @@ export interface SoftwareValues extends PassValues {
 export const software = Effect.fnUntraced(function* (values: SoftwareValues) {
   yield* pass(values, {
     _tag: "Software",
-    only: yield* namesIn("--only-sr", Option.getOrUndefined(values.onlySr)),
+    only: yield* namesIn("--only-sr", values.onlySr),
     isForced: values.force,
     collectsGarbage: values.garbageCollect,
     isDebug: values.buildoutDebug,
   })
-}, Effect.mapError(toFailure))
+})
 
 export interface InstanceValues extends PassValues {
   readonly onlyCp: Option.Option<string>
@@ -129,12 +129,12 @@ export interface InstanceValues extends PassValues {
 export const instance = Effect.fnUntraced(function* (values: InstanceValues) {
   yield* pass(values, {
     _tag: "Instance",
-    only: yield* namesIn("--only-cp", Option.getOrUndefined(values.onlyCp)),
+    only: yield* namesIn("--only-cp", values.onlyCp),
     isForced: values.force,
     stops: values.forceStop,
     isDebug: values.buildoutDebug,
   })
-}, Effect.mapError(toFailure))
+})
 
 export interface PromiseValues extends PassValues {
   readonly onlyCp: Option.Option<string>
@@ -143,10 +143,10 @@ export interface PromiseValues extends PassValues {
 export const promise = Effect.fnUntraced(function* (values: PromiseValues) {
   yield* pass(values, {
     _tag: "Promise",
-    only: yield* namesIn("--only-cp", Option.getOrUndefined(values.onlyCp)),
+    only: yield* namesIn("--only-cp", values.onlyCp),
   })
-}, Effect.mapError(toFailure))
+})
 
-export const report = (values: PassValues) => Effect.mapError(pass(values, { _tag: "Report" }), toFailure)
+export const report = (values: PassValues) => pass(values, { _tag: "Report" })
 
-export const sync = (values: PassValues) => Effect.mapError(pass(values, { _tag: "Sync" }), toFailure)
+export const sync = (values: PassValues) => pass(values, { _tag: "Sync" })

@@ -2,6 +2,7 @@
 import { describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import { expect } from "vitest"
 import { CommandFailure, exitStatus, toFailure } from "../../src/cli/exit.ts"
 import { formatJson, formatText, loggingTo, type LogEvent } from "../../src/cli/logging.ts"
@@ -374,10 +375,10 @@ describe("a pass's events", () => {
 describe("names on the command line", () => {
   it.effect("are separated by commas, with or without blanks; none are a mistake", () =>
     Effect.gen(function* () {
-      expect(yield* namesIn("--only-cp", undefined)).toStrictEqual([])
-      expect(yield* namesIn("--only-cp", "a, b,,c ")).toStrictEqual(["a", "b", "c"])
+      expect(yield* namesIn("--only-cp", Option.none())).toStrictEqual([])
+      expect(yield* namesIn("--only-cp", Option.some("a, b,,c "))).toStrictEqual(["a", "b", "c"])
       for (const none of ["", ",", " , "]) {
-        expect(yield* Effect.flip(namesIn("--only-cp", none))).toMatchObject({
+        expect(yield* Effect.flip(namesIn("--only-cp", Option.some(none)))).toMatchObject({
           status: 1,
           message: "--only-cp names nothing: leave it out to mean all",
         })
