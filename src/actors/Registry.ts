@@ -244,8 +244,13 @@ export class Registry {
     }
     const known = this.#partitions.get(id)
     // Where nobody supervises it, nobody else checks.
-    if (known === undefined) return checkPromises(id, this.#parts.promises.of(id).check(software, allOfThem))
-    return checkPromises(id, known.actor.checkPromises)
+    if (known !== undefined) return checkPromises(id, known.actor.checkPromises)
+    const check = Effect.map(this.#parts.promises.of(id).check(software, allOfThem), ({ failure, promises }) => ({
+      failure,
+      skipped: undefined,
+      hasSome: promises.length > 0,
+    }))
+    return checkPromises(id, check)
   }
 
   #carryOutSoftware({ id, settle, software, state }: PassOrder, request: SoftwareRequest) {

@@ -60,12 +60,12 @@ export const allOfThem: CheckRequest = { mode: "Test", isForced: true }
 /** What a check says, by an actor or without one. */
 export const checkPromises = (
   subject: PartitionId,
-  check: Effect.Effect<Pick<PromisesRest, "failure"> & Partial<PromisesRest>, { readonly message: string }>,
+  check: Effect.Effect<PromisesRest, { readonly message: string }>,
 ): Effect.Effect<PassOutcome> =>
   check.pipe(
-    Effect.map(({ failure, skipped }) => promisesOutcome(subject, { failure, skipped })),
-    Effect.catch(({ message }) => Effect.succeed(promisesOutcome(subject, { failure: message, skipped: undefined }))),
+    Effect.catch(({ message }) => Effect.succeed({ failure: message, skipped: undefined, hasSome: true })),
     Effect.catchDefect((defect) =>
-      Effect.as(tellDefect(defect), promisesOutcome(subject, { failure: undefined, skipped: seeLog })),
+      Effect.as(tellDefect(defect), { failure: undefined, skipped: seeLog, hasSome: true }),
     ),
+    Effect.map((rest) => promisesOutcome(subject, rest)),
   )

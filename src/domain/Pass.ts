@@ -186,12 +186,14 @@ export interface PromisesRest {
   readonly skipped: string | undefined
   /** The first promise that fails, and what it said; or why they could not be checked. */
   readonly failure: string | undefined
+  /** Whether there is a promise. */
+  readonly hasSome: boolean
 }
 
-export const promisesOutcome = (subject: string, { failure, skipped }: PromisesRest): PassOutcome => {
+export const promisesOutcome = (subject: string, { failure, hasSome, skipped }: PromisesRest): PassOutcome => {
   if (skipped !== undefined) return { subject, result: "Failed", state: "promises not checked", problem: skipped }
   return failure === undefined
-    ? { subject, result: "Done", state: "promises kept", problem: undefined }
+    ? { subject, result: "Done", state: hasSome ? "promises kept" : "has no promises", problem: undefined }
     : { subject, result: "PromisesFailed", state: "promises failing", problem: failure }
 }
 

@@ -395,10 +395,14 @@ describe("an order about promises", () => {
         desiredPartition(),
         desiredPartition({ id: slappart1, requested: "stopped" }),
       ])
-      yield* (yield* checks.next).answer(Effect.succeed({ skipped: undefined, failure: "web: no answer" }))
+      yield* (yield* checks.next).answer(
+        Effect.succeed({ skipped: undefined, failure: "web: no answer", hasSome: true }),
+      )
       yield* settle
       const skipped = yield* orderPromises(2, [desiredPartition()])
-      yield* (yield* checks.next).answer(Effect.succeed({ skipped: "it is being processed", failure: undefined }))
+      yield* (yield* checks.next).answer(
+        Effect.succeed({ skipped: "it is being processed", failure: undefined, hasSome: false }),
+      )
       yield* settle
       expect([...settled, ...skipped]).toMatchObject([
         { subject: slappart1, result: "Done", state: "stopped: promises are not checked" },
@@ -420,7 +424,7 @@ describe("an order about promises", () => {
       yield* (yield* lonelyChecks.next).answer(Effect.die(new Error("a bug")))
       yield* settle
       expect([...settled, ...crashed]).toMatchObject([
-        { subject: slappart0, result: "Done", state: "promises kept" },
+        { subject: slappart0, result: "Done", state: "has no promises" },
         { subject: slappart1, result: "PromisesFailed", problem: "no such directory" },
         { subject: slappart0, result: "Failed", problem: expect.stringContaining("see its log") },
       ])

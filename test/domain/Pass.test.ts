@@ -119,11 +119,12 @@ describe("what an instance pass is about", () => {
 })
 
 it.each([
-  [{ skipped: undefined, failure: undefined }, "Done", undefined],
-  [{ skipped: undefined, failure: "why" }, "PromisesFailed", "why"],
-  [{ skipped: "it is being processed", failure: undefined }, "Failed", "it is being processed"],
-] as const)("promises: %j", (rest, result, problem) => {
-  expect(promisesOutcome("slappart0", rest)).toMatchObject({ subject: "slappart0", result, problem })
+  [{ skipped: undefined, failure: undefined, hasSome: true }, "Done", "promises kept", undefined],
+  [{ skipped: undefined, failure: undefined, hasSome: false }, "Done", "has no promises", undefined],
+  [{ skipped: undefined, failure: "why", hasSome: true }, "PromisesFailed", "promises failing", "why"],
+  [{ skipped: "it goes", failure: undefined, hasSome: false }, "Failed", "promises not checked", "it goes"],
+] as const)("promises: %j", (rest, result, shown, problem) => {
+  expect(promisesOutcome("slappart0", rest)).toMatchObject({ subject: "slappart0", result, state: shown, problem })
 })
 
 it("promises are the instances' pass, like the reference's", () => {

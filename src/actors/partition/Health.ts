@@ -27,6 +27,8 @@ export interface HealthCheck {
   readonly skipped: string | undefined
   /** The first promise that fails, and what it said; or why they could not be checked. */
   readonly failure: string | undefined
+  /** Whether there is a promise. */
+  readonly hasSome: boolean
 }
 
 interface HealthParts {
@@ -127,12 +129,22 @@ export class Health {
     return Effect.suspend(() => {
       const watch = this.#watch
       if (watch === undefined)
-        return Effect.succeed({ skipped: "it is not started, or it is being processed", failure: undefined })
+        return Effect.succeed({
+          skipped: "it is not started, or it is being processed",
+          failure: undefined,
+          hasSome: false,
+        })
       const done = Deferred.makeUnsafe<HealthCheck>()
       const checking = this.#check(watch.software, afterProcessing).pipe(
-        Effect.flatMap(({ failure }) => Deferred.succeed(done, { skipped: undefined, failure })),
+        Effect.flatMap(({ failure, promises }) =>
+          Deferred.succeed(done, { skipped: undefined, failure, hasSome: promises.length > 0 }),
+        ),
         Effect.onInterrupt(() =>
-          Deferred.succeed(done, { skipped: "it was stopped or processed meanwhile", failure: undefined }),
+          Deferred.succeed(done, {
+            skipped: "it was stopped or processed meanwhile",
+            failure: undefined,
+            hasSome: false,
+          }),
         ),
       )
       return Effect.andThen(FiberSet.run(this.#fibers, checking), Deferred.await(done))
