@@ -22,7 +22,7 @@ const unknown = "slappart1"
 const troubles: ReadonlyArray<Fault & { readonly only?: string }> = [
   { _tag: "Reset" },
   { _tag: "Status", status: 503 },
-  { _tag: "Status", status: 429, headers: { "Retry-After": "1" } },
+  { _tag: "Status", status: 429, headers: { "Retry-After": "2" } },
   { _tag: "Held" },
   { _tag: "Garbage" },
   { _tag: "Truncated" },
@@ -106,6 +106,14 @@ it.live(
           status.usage.pending.length === 0 && leftReports(node).length === 0 ? status : undefined,
         ),
       )
+      const syncs = (yield* scripted.calls).filter(named("getFullComputerInformation"))
+      const patience = syncs.flatMap(({ at, faultStatus }, index) => {
+        const next = syncs[index + 1]
+        return faultStatus === 429 && next !== undefined ? [next.at - at] : []
+      })
+      assert.isAbove(patience.length, 0)
+      // Milliseconds; timers have no more than that.
+      for (const waited of patience) assert.isAtLeast(waited, 1990)
       const journals = new Set(
         (yield* scripted.calls).filter(named("useComputer")).map(({ form }) => form["use_string"] ?? ""),
       )

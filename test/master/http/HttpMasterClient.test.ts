@@ -312,17 +312,40 @@ describe("redirects", () => {
 })
 
 describe("proxies", () => {
+  /** For this test, and nothing of the machine's own. */
+  const withProxies = (variables: Readonly<Record<string, string>>) =>
+    Effect.acquireRelease(
+      Effect.sync(() => {
+        for (const name of ["http_proxy", "https_proxy", "no_proxy"]) {
+          vi.stubEnv(name, variables[name])
+          vi.stubEnv(name.toUpperCase(), variables[name.toUpperCase()])
+        }
+      }),
+      () => Effect.sync(() => vi.unstubAllEnvs()),
+    )
+
+  it.effect.each(["http_proxy", "HTTP_PROXY"])("of %s are used, but not where no_proxy or NO_PROXY say so", (name) =>
+    Effect.gen(function* () {
+      const proxy = yield* fakeMaster(() => ({ body: computerXml }))
+      const master = yield* fakeMaster(() => ({ body: computerXml }), undefined, "0.0.0.0")
+      const asked = Effect.fnUntraced(function* (variables: Readonly<Record<string, string>>) {
+        const before = [proxy, master].map(({ received }) => received.length)
+        yield* withProxies({ [name]: proxy.url, ...variables })
+        yield* (yield* clientOf(master.url)).desiredState
+        return [proxy, master].map(({ received }, index) => received.length - (before[index] ?? 0))
+      }, Effect.scoped)
+      expect(yield* asked({})).toStrictEqual([1, 0])
+      expect(yield* asked({ no_proxy: "elsewhere.invalid" })).toStrictEqual([1, 0])
+      expect(yield* asked({ no_proxy: "elsewhere.invalid,0.0.0.0" })).toStrictEqual([0, 1])
+      expect(yield* asked({ NO_PROXY: "0.0.0.0" })).toStrictEqual([0, 1])
+    }),
+  )
+
   it.effect("of the environment are used, but not for this machine's own master", () =>
     Effect.gen(function* () {
       const proxy = yield* fakeMaster(() => ({ body: computerXml }))
       const local = yield* fakeMaster(() => ({ body: computerXml }))
-      yield* Effect.addFinalizer(() => Effect.sync(() => vi.unstubAllEnvs()))
-      for (const name of ["http_proxy", "HTTP_PROXY"]) {
-        vi.stubEnv(name, proxy.url)
-      }
-      for (const name of ["no_proxy", "NO_PROXY"]) {
-        vi.stubEnv(name, "")
-      }
+      yield* withProxies({ http_proxy: proxy.url })
       const remoteClient = yield* clientOf("http://master.invalid/")
       const localClient = yield* clientOf(local.url)
       yield* remoteClient.desiredState

@@ -161,6 +161,22 @@ describe("https", () => {
     }),
   )
 
+  it.effect("works with an IPv6 literal, which the certificate has to name", () =>
+    Effect.gen(function* () {
+      authority.issue("six", { altName: "IP:::1" })
+      for (const name of ["six", "master"]) {
+        const pair = { key: authority.read(`${name}.key`), cert: authority.read(`${name}.crt`) }
+        const master = yield* fakeMaster(() => ({ body: computerXml }), pair, "::1")
+        const { desiredState } = yield* clientOf(master.url, trusted())
+        const told = yield* Effect.match(desiredState, {
+          onSuccess: ({ computer }) => computer,
+          onFailure: ({ message }) => message,
+        })
+        expect(told).toContain(name === "six" ? "COMP-1" : "the master's certificate is for another name")
+      }
+    }),
+  )
+
   it.effect("leads to no http", () =>
     Effect.gen(function* () {
       const plain = yield* fakeMaster(() => ({ body: computerXml }))
