@@ -28,9 +28,14 @@ export const DEFAULT_SECTION = "DEFAULT"
 // str.isspace of Python: other characters than JavaScript's \s, which has U+FEFF and lacks U+001C to U+001F and U+0085.
 const SPACE = String.raw`[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]`
 const LEADING_SPACE = new RegExp(`^${SPACE}+`)
-const TRAILING_SPACE = new RegExp(`${SPACE}+$`)
+const ONE_SPACE = new RegExp(SPACE)
 
-const trimEnd = (text: string): string => text.replace(TRAILING_SPACE, "")
+const trimEnd = (text: string): string => {
+  let end = text.length
+  // From the end: a pattern would begin anew at each of many blanks in the middle.
+  while (end > 0 && ONE_SPACE.test(text.charAt(end - 1))) end--
+  return text.slice(0, end)
+}
 
 /** Python's str.strip(). */
 export const strip = (text: string): string => trimEnd(text.replace(LEADING_SPACE, ""))

@@ -43,12 +43,18 @@ export const passOf = (words: ReadonlyArray<string>): string | undefined => {
 
 /** The configuration file that these words name. */
 export const configOf = (words: ReadonlyArray<string>): string | undefined =>
-  words.map((word) => /(?:^|=)(\/.*\.cfg)$/.exec(word)?.[1]).findLast((path) => path !== undefined)
+  words
+    .filter((word) => word.endsWith(".cfg"))
+    .map((word) => (word.startsWith("/") ? word : word.slice(word.indexOf("=/") + 1)))
+    .findLast((path) => path.startsWith("/"))
 
 /** Whether a process with this command line is the supervisord of one of these roots (several names of one). */
 export const isSupervisord = (commandLine: string, roots: ReadonlyArray<string>): boolean => {
   if (!commandLine.includes("supervisord")) return false
-  const named = [...commandLine.matchAll(/\/[^\s'"\],]*\.conf\b/g)].map(([path]) => path)
+  const named = commandLine
+    .split(/[\s'"\],]/)
+    .map((word) => word.slice(Math.max(0, word.indexOf("/"))))
+    .filter((word) => word.startsWith("/") && /\.conf\b/.test(word))
   // One that names no configuration, or names it otherwise, can still be it.
   return named.length === 0 || named.some((path) => roots.some((root) => path.startsWith(`${root}/`)))
 }
@@ -56,7 +62,7 @@ export const isSupervisord = (commandLine: string, roots: ReadonlyArray<string>)
 /** cron(8) on Debian skips other names, such as those of packages' backups. */
 export const isCronName = (name: string): boolean => /^[A-Za-z0-9_-]+$/.test(name)
 
-const assignment = /^\s*["']?(\w+)["']?\s*=\s*["']?(.*?)["']?\s*$/
+const assignment = /^\s*["']?(\w+)["']?\s*=(.*)$/s
 
 /** The commands of a shell line, each as its words, quotes aside. */
 const commandsOf = (line: string): ReadonlyArray<ReadonlyArray<string>> =>
@@ -67,7 +73,7 @@ export const scheduledIn = (file: string, text: string, hasUser: boolean): Reado
   let inherited: string | undefined
   return text.split("\n").flatMap((line, index) => {
     const [, name, value] = assignment.exec(line) ?? []
-    if (name === "SLAPOS_CONFIGURATION") inherited = value
+    if (name === "SLAPOS_CONFIGURATION") inherited = value?.trim().replace(/^["']/, "").replace(/["']$/, "")
     if (name !== undefined || /^\s*(?:#|$)/.test(line)) return []
     const fields = (/^\s*@/.test(line) ? 1 : 5) + (hasUser ? 1 : 0)
     const command = line.replace(new RegExp(String.raw`^\s*(?:\S+\s+){${fields}}`), "")
