@@ -4,15 +4,14 @@
 // elsewhere.
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { createHash, randomBytes } from "node:crypto"
 import * as fs from "node:fs"
 import { at, withDirectory, withEntry, withParent } from "./at.ts"
-import { errnoOf, FileError, fromErrno, unsafe } from "./FileError.ts"
+import { errnoOf, type FileError, fromErrno, unsafe } from "./FileError.ts"
+import { type FileEntry, filesIn, type ProgramEntry, programsIn } from "./listing.ts"
 import {
   checkOnlyName,
   checkRegular,
   firstNames,
-  readBounded,
   readNamed,
   type Snapshot,
   snapshotOf,
@@ -20,51 +19,22 @@ import {
   withFile,
 } from "./reading.ts"
 import { removeContents } from "./removeTree.ts"
+import {
+  createNew,
+  type DirectoryOwner,
+  giveTo,
+  openOwnLog,
+  rotate,
+  temporaryName,
+  type WriteOptions,
+  writeNew,
+} from "./writing.ts"
 
-const { O_APPEND, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } = fs.constants
-
-export interface DirectoryOwner {
-  readonly uid: number
-  readonly gid: number
-}
-
-/** An entry of a directory: enough to know a program by, without reading through a link. */
-export interface ProgramEntry {
-  readonly name: string
-  /** SHA-256 of a regular file's content, or of a link's text. */
-  readonly hash: string
-}
-
-/** What a directory's entry looks like, without following a link. */
-export interface FileEntry {
-  readonly name: string
-  /** Whether anybody may execute it; always so for a link. */
-  readonly isExecutable: boolean
-  /** Milliseconds since 1970. */
-  readonly modified: number
-}
-
-export interface WriteOptions {
-  readonly mode: number
-  /** Undefined: the agent's own user and group. */
-  readonly owner?: DirectoryOwner
-}
+const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = fs.constants
 
 const maxFileSize = 16 * 1024 * 1024
-/** Wrappers are short. A larger program is known by its size and time: reading thousands of them would take the agent's time. */
-const maxHashedSize = 64 * 1024
-/** More programs than any instance has; a partition must not keep the agent busy with listing them. */
-const maxPrograms = 2000
 /** More names than this are not looked at. */
 const maxNames = 100_000
-
-/** Changes the owner where it differs: an ordinary user may not even ask. */
-const giveTo = (fd: number, owner: DirectoryOwner): void => {
-  const { uid, gid } = fs.fstatSync(fd)
-  if (uid !== owner.uid || gid !== owner.gid) fs.fchownSync(fd, owner.uid, owner.gid)
-}
-
-const temporaryName = (): string => `.slapgrid-${randomBytes(9).toString("hex")}`
 
 const attempt = <A>(operation: string, shown: string, use: () => A): Effect.Effect<A, FileError> =>
   Effect.try({ try: use, catch: (cause) => fromErrno(operation, shown, cause) })
@@ -75,107 +45,6 @@ const undefinedIfAbsent = <A>(effect: Effect.Effect<A, FileError>): Effect.Effec
     (error) => error.reason === "NotFound",
     () => Effect.undefined,
   )
-
-const logFlags = O_RDWR | O_APPEND | O_NOFOLLOW | O_NONBLOCK
-
-/**
- * Opens a log of `owner`'s, or makes one. A file of somebody else's is never used, however often it is linked by now:
- * it can be the other end of a link that was taken away after the opening. One that the agent's user left (the
- * reference's logs are root's) is put aside as the backup.
- */
-const openOwnLog = (directory: number, name: string, shown: string, owner: DirectoryOwner): number => {
-  const present = openIfPresent(directory, name)
-  if (present !== undefined) {
-    try {
-      if (checkRegular(present, "open log", shown).uid === owner.uid) return present
-    } catch (cause) {
-      fs.closeSync(present)
-      throw cause
-    }
-    const { uid } = fs.fstatSync(present)
-    fs.closeSync(present)
-    if (uid !== process.geteuid?.()) throw unsafe("open log", shown, "it belongs to somebody else")
-    fs.renameSync(at(directory, name), at(directory, `${name}.1`))
-  }
-  const fd = fs.openSync(at(directory, name), logFlags | O_CREAT | O_EXCL, 0o600)
-  giveTo(fd, owner)
-  return fd
-}
-
-const openIfPresent = (directory: number, name: string): number | undefined => {
-  try {
-    return fs.openSync(at(directory, name), logFlags)
-  } catch (cause) {
-    if (errnoOf(cause) === "ENOENT") return undefined
-    throw cause
-  }
-}
-
-/** Moves a file of more than `limit` bytes to `<name>.1`. */
-const rotate = (directory: number, name: string, limit: number): void => {
-  const stats = fs.lstatSync(at(directory, name), { throwIfNoEntry: false })
-  if (stats !== undefined && stats.isFile() && stats.size > limit) {
-    fs.renameSync(at(directory, name), at(directory, `${name}.1`))
-  }
-}
-
-const writeNew = (directory: number, name: string, content: string | Uint8Array, options: WriteOptions): void => {
-  const temporary = temporaryName()
-  const fd = fs.openSync(at(directory, temporary), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600)
-  try {
-    withFile(fd, () => {
-      fs.writeFileSync(fd, content)
-      if (options.owner !== undefined) giveTo(fd, options.owner)
-      fs.fchmodSync(fd, options.mode)
-    })
-    fs.renameSync(at(directory, temporary), at(directory, name))
-  } catch (cause) {
-    fs.rmSync(at(directory, temporary), { force: true })
-    throw cause
-  }
-}
-
-/** Only these contents are read to know a program by; of others, that cannot be read either, size and time tell. */
-const isReadable = (stats: fs.Stats): boolean =>
-  stats.isFile() &&
-  stats.nlink === 1 &&
-  stats.size <= maxHashedSize &&
-  (process.geteuid?.() === 0 || (stats.mode & 0o400) !== 0)
-
-/** SHA-256 of what the entry is: a file's content, a link's text, else its size and time. */
-const hashEntry = (directory: number, name: string, shown: string): string | undefined => {
-  const stats = fs.lstatSync(at(directory, name))
-  if (stats.isDirectory()) return undefined
-  const digest = createHash("sha256")
-  if (stats.isSymbolicLink()) digest.update(`link ${fs.readlinkSync(at(directory, name))}`)
-  else if (isReadable(stats)) digest.update(readBounded(directory, name, shown, maxHashedSize))
-  else digest.update(`other ${stats.ino} ${stats.size} ${stats.mtimeMs}`)
-  return digest.digest("hex")
-}
-
-const namesOfPrograms = (directory: number, shown: string): ReadonlyArray<string> => {
-  const names = firstNames(`/proc/self/fd/${directory}`, maxPrograms + 1)
-  if (names.length > maxPrograms) throw tooMany(shown)
-  return names.toSorted()
-}
-
-const tooMany = (path: string): FileError =>
-  new FileError({
-    path,
-    operation: "list",
-    reason: "TooLarge",
-    message: `cannot list ${path}: more entries than the limit of ${maxPrograms} programs`,
-  })
-
-/** One entry that goes away while the others are looked at must not make the whole directory seem absent. */
-const unlessGone = <A>(look: () => A): A | undefined => {
-  try {
-    return look()
-  } catch (cause) {
-    if (errnoOf(cause) === "ENOENT") return undefined
-    throw cause
-  }
-}
 
 export class OwnedDirectory {
   readonly path: string
@@ -299,12 +168,7 @@ export class OwnedDirectory {
   /** The entries of a directory that can be programs, by name; none when the directory is absent. */
   programs(relative: string): Effect.Effect<ReadonlyArray<ProgramEntry>, FileError> {
     const list = this.#in("list", relative, (parent, last, shown) =>
-      withDirectory(at(parent, last), shown, (directory) =>
-        namesOfPrograms(directory, shown).flatMap((name) => {
-          const hash = unlessGone(() => hashEntry(directory, name, `${shown}/${name}`))
-          return hash === undefined ? [] : [{ name, hash }]
-        }),
-      ),
+      withDirectory(at(parent, last), shown, (directory) => programsIn(directory, shown)),
     )
     return Effect.map(undefinedIfAbsent(list), (entries) => entries ?? [])
   }
@@ -320,13 +184,7 @@ export class OwnedDirectory {
   /** Files and links in a directory below this one, by name; none when it is absent. */
   entries(relative: string): Effect.Effect<ReadonlyArray<FileEntry>, FileError> {
     const list = this.#in("list", relative, (parent, last, shown) =>
-      withDirectory(at(parent, last), shown, (directory) =>
-        namesOfPrograms(directory, shown).flatMap((name) => {
-          const stats = unlessGone(() => fs.lstatSync(at(directory, name)))
-          if (stats === undefined || !(stats.isFile() || stats.isSymbolicLink())) return []
-          return [{ name, isExecutable: (stats.mode & 0o111) !== 0, modified: stats.mtimeMs }]
-        }),
-      ),
+      withDirectory(at(parent, last), shown, (directory) => filesIn(directory, shown)),
     )
     return Effect.map(undefinedIfAbsent(list), (entries) => entries ?? [])
   }
@@ -412,9 +270,7 @@ export class OwnedDirectory {
         fs.renameSync(at(directory, temporary.slice(temporary.lastIndexOf("/") + 1)), at(directory, name))
       })
     return Effect.acquireUseRelease(
-      this.#in("write", temporary, (directory, name) =>
-        fs.openSync(at(directory, name), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600),
-      ),
+      this.#in("write", temporary, createNew),
       (fd) => Effect.andThen(fill(fd), place(fd)),
       (fd, exit) =>
         Effect.andThen(

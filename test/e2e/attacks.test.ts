@@ -6,6 +6,20 @@
 // | nobody's files but a partition's own are touched     | in files: …                       |
 // | its programs have nothing of the agent's             | a program …                       |
 // | what must not change is the same after all of it     | nothing that is not theirs …      |
+//
+// | attack                                                       | tests                                              |
+// | ------------------------------------------------------------ | -------------------------------------------------- |
+// | symbolic and hard links, FIFOs, devices, sparse files        | in files: … is a link, a hard link, a FIFO, …      |
+// | report files as links to secrets                             | in files: a report is …                            |
+// | chmod 000                                                    | in files: … has mode 000                           |
+// | setuid programs, LD_PRELOAD, signals, ptrace, keys           | a program that …                                   |
+// | leaving the cgroup; hundreds of daemons; processes elsewhere | a program leaves its cgroup; every instance is …   |
+// | swapped directories, 5 s each; the control socket            | attacks-races.test.ts                              |
+// | XML, tar, output of promises, names, log bombs, the master   | attacks-words.test.ts                              |
+// | plugins of promises                                          | test/health/hostilePlugins.test.ts                 |
+// | keys that take minutes to sign with                          | test/files/certificates.test.ts                    |
+// | secrets in what is said                                      | secrets.test.ts                                    |
+// | texts that take the square of their length                   | test/parsers.test.ts                               |
 import { assert, describe, layer } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -36,12 +50,12 @@ import {
   type Targets,
 } from "../support/attacks/processes.ts"
 import { makeFile, type Victim } from "../support/attacks/victims.ts"
-import { childOf, isAlive } from "../support/processes.ts"
+import { belongingTo, childOf, isAlive } from "../support/processes.ts"
 import type { Program } from "../support/Program.ts"
 import { runsRootTests } from "../support/ScratchMachine.ts"
 import { makeScriptedTestMaster } from "../support/TestMaster.ts"
 import { makeNode, type TestPartition } from "../support/TestNode.ts"
-import { awaitFile } from "../support/waiting.ts"
+import { awaitFile, eventually } from "../support/waiting.ts"
 
 /** Directory of a process's cgroup. */
 const cgroupOf = (pid: number): string => {
@@ -57,6 +71,43 @@ const runElsewhere = ({ gid, uid }: TestPartition) =>
       return pid
     }),
     (pid) => Effect.sync(() => (isAlive(pid) ? process.kill(pid, "SIGKILL") : undefined)),
+  )
+
+const crowdSize = 200
+/** Starts so many daemons that have left its session and its group. */
+const crowd = `#!/bin/sh
+i=0
+while [ $i -lt ${crowdSize} ]; do setsid sleep 10000 >/dev/null 2>&1 & i=$((i+1)); done
+echo ready >crowd
+exec sleep 10000
+`
+const crowdOf = ({ uid }: { readonly uid: number }) => belongingTo({ hasUid: (one) => one === uid })
+
+/** What is left of such a crowd when an agent ends the group that it has started, as the reference does. */
+const endCarelessly = (control: { readonly path: string; readonly uid: number; readonly gid: number }) =>
+  Effect.acquireUseRelease(
+    Effect.sync(() => {
+      put(control, "crowd.sh", crowd)
+      chmodSync(control.path, 0o777)
+      const options = {
+        cwd: control.path,
+        detached: true,
+        gid: control.gid,
+        stdio: "ignore",
+        uid: control.uid,
+      } as const
+      return spawn(`${control.path}/crowd.sh`, [], options)
+    }),
+    ({ pid = 0 }) =>
+      Effect.gen(function* () {
+        yield* awaitFile(`${control.path}/crowd`, (text) => text || undefined)
+        process.kill(-pid, "SIGKILL")
+        return yield* eventually(
+          "the end of the leader",
+          Effect.sync(() => (isAlive(pid) ? undefined : crowdOf(control).length)),
+        )
+      }),
+    () => Effect.sync(() => crowdOf(control).forEach((pid) => process.kill(pid, "SIGKILL"))),
   )
 
 /** What partitions held before they were removed. */
@@ -123,6 +174,7 @@ const makeBattle = Effect.gen(function* () {
   ]
   put(neighbour, "etc/service/web", sleeps)
   put(prober, "etc/service/probe", probe(`${prober.path}/targets`))
+  put(prober, "etc/service/crowd", crowd)
 
   const wants = (partition: TestPartition) => node.master.change(partition.id, { software, timestamp: "1000" })
   yield* Effect.forEach([neighbour, ...others], wants)
@@ -199,6 +251,12 @@ describe.runIf(runsRootTests)("attacks", () => {
       Effect.gen(function* () {
         const { agent, neighbour, node, outcomes, prober } = yield* Battlefield
         const escaped = yield* runElsewhere(prober)
+        yield* awaitFile(`${prober.path}/crowd`, (text) => text || undefined)
+        assert.isAbove(crowdOf(prober).length, crowdSize)
+        const { scratch } = node
+        const control = { path: `${scratch.path}/crowd`, ...scratch.identity(roles.length + 3) }
+        mkdirSync(control.path)
+        const left = yield* endCarelessly(control)
         const doomed = node.partitions.filter(({ id }) => id !== neighbour.id)
         const after = yield* node.master.lastReport
         told = yield* toldBy(node, agent, doomed)
@@ -210,6 +268,14 @@ describe.runIf(runsRootTests)("attacks", () => {
         // A careless agent ends what it has started.
         outcomes.push({ attack: "a process of its user's elsewhere", careless: "lives on", slapgrid: "ended" })
         assert.isFalse(isAlive(escaped))
+        outcomes.push({
+          attack: `a program starts ${crowdSize} daemons`,
+          careless: `${left} live on`,
+          slapgrid: "ended",
+        })
+        // Those that had led no session yet were in the group.
+        assert.isAbove(left, crowdSize / 2)
+        assert.deepStrictEqual(crowdOf(prober), [])
       }).pipe(Effect.scoped),
     )
 

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as fs from "node:fs"
 import { type FileError, fromErrno, unsafe } from "../FileError.ts"
-import type { DirectoryOwner } from "../OwnedDirectory.ts"
+import type { DirectoryOwner } from "../writing.ts"
 import { removeTree } from "../removeTree.ts"
 
 const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } = fs.constants

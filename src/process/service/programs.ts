@@ -1,7 +1,7 @@
 // Which programs a partition has: the entries of `etc/run` and `etc/service`. node-behaviour.md (Services).
 import type { PartitionId } from "../../domain/ids.ts"
 import type { ServiceKind, ServiceSpec } from "../../domain/ServiceSpec.ts"
-import type { ProgramEntry } from "../../files/OwnedDirectory.ts"
+import type { ProgramEntry } from "../../files/listing.ts"
 
 /** Where the programs of each kind lie, relative to the partition. */
 export const programFolders: Readonly<Record<ServiceKind, string>> = { run: "etc/run", service: "etc/service" }
