@@ -16,6 +16,7 @@ import { Containment, endUser, programMember } from "./containment/Containment.t
 import { Departure } from "./Departure.ts"
 import { Inheritances } from "./Inheritances.ts"
 import { LogKeepers } from "./logs/LogKeeper.ts"
+import { StartTurns } from "./service/StartTurns.ts"
 import { makeServiceGroup, type ServiceGroup } from "./service/ServiceGroup.ts"
 import type { ServiceDependencies } from "./service/Service.ts"
 import {
@@ -38,9 +39,6 @@ export interface GroupOptions {
   /** A watched program ended by itself. */
   readonly onAlarm: ServiceDependencies["onAlarm"]
 }
-
-/** More would only share the processors. */
-const startsAtOnce = 8
 
 /**
  * Gives work with files its turn, one piece at a time and each in a task of the event loop of its own: a thousand
@@ -95,7 +93,7 @@ export class PartitionServices extends Context.Service<
       const inheritances = yield* Inheritances
       const { isForeign } = yield* Takeover
       const groups = new Map<PartitionId, ServiceGroup>()
-      const starts = yield* Semaphore.make(startsAtOnce)
+      const turns = new StartTurns(Effect.runForkWith(yield* Effect.context()))
       const paced = yield* makePace
 
       /** The user whose processes are all this partition's and ours. */
@@ -114,25 +112,22 @@ export class PartitionServices extends Context.Service<
         return { output, enclosure }
       }, paced)
 
-      const spawn = Effect.fnUntraced(
-        function* (spec: ServiceSpec) {
-          // Whatever asks for it: an earlier agent's record, say, of a partition that the reference has got back.
-          if (isForeign(spec.partition)) return yield* stillForeign(spec)
-          const directory = yield* OwnedDirectory.open(`${config.instanceRoot}/${spec.partition}`)
-          const software = yield* ownerOf(config.softwareRoot)
-          const credentials = yield* accounts.credentialsFor(directory.owner, directory.path, [software.gid])
-          const user = yield* accounts.describe(directory.owner)
-          return yield* spawner.spawn({
-            path: spec.path,
-            cwd: directory.path,
-            env: programEnvironment(spec, user, directory.path, config.instanceRoot),
-            credentials,
-            ...(yield* prepare(spec, directory)),
-          })
-        },
-        Effect.scoped,
-        starts.withPermits(1),
-      )
+      const spawn = Effect.fnUntraced(function* (spec: ServiceSpec) {
+        // Whatever asks for it: an earlier agent's record, say, of a partition that the reference has got back.
+        if (isForeign(spec.partition)) return yield* stillForeign(spec)
+        yield* turns.take(spec.partition)
+        const directory = yield* OwnedDirectory.open(`${config.instanceRoot}/${spec.partition}`)
+        const software = yield* ownerOf(config.softwareRoot)
+        const credentials = yield* accounts.credentialsFor(directory.owner, directory.path, [software.gid])
+        const user = yield* accounts.describe(directory.owner)
+        return yield* spawner.spawn({
+          path: spec.path,
+          cwd: directory.path,
+          env: programEnvironment(spec, user, directory.path, config.instanceRoot),
+          credentials,
+          ...(yield* prepare(spec, directory)),
+        })
+      }, Effect.scoped)
 
       const keepLog = (spec: ServiceSpec, { cgroup }: ServiceProcess) =>
         logKeepers.keep({
