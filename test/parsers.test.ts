@@ -3,6 +3,7 @@
 // Tar, the configuration, usage and the wire have further tests that know more about their grammars.
 import * as DateTime from "effect/DateTime"
 import * as Result from "effect/Result"
+import * as Redacted from "effect/Redacted"
 import * as fc from "fast-check"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -194,7 +195,7 @@ const parsers: ReadonlyArray<Parser> = [
   {
     name: "what the agent says of them",
     examples: ["get https://user:password@host/ of it", "://a@b"],
-    parse: (text) => [escapeControls(text), oneLine(text), printableJson(text), publicUrl(text)],
+    parse: (text) => [escapeControls(text), oneLine(text), printableJson(text), publicUrl(Redacted.make(text))],
   },
   {
     name: "certificates",

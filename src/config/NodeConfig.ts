@@ -1,6 +1,7 @@
 // The settings of one node after file, flags and defaults are merged and checked. Paths are absolute, sizes are
 // bytes, durations are milliseconds.
 import * as Context from "effect/Context"
+import type { Redacted } from "effect/Redacted"
 import type { ComputerId } from "../domain/ids.ts"
 import type { NetworkCacheConfig } from "./networkCache.ts"
 
@@ -8,7 +9,8 @@ export interface NodeConfigShape {
   readonly computerId: ComputerId
   readonly instanceRoot: string
   readonly softwareRoot: string
-  readonly masterUrl: string
+  /** With the user and password that may stand in it. */
+  readonly masterUrl: Redacted
   /** The computer's own pair, and where partitions' pairs are kept: all three or none. */
   readonly certificates:
     | { readonly keyFile: string; readonly certFile: string; readonly repositoryPath: string }

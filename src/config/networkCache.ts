@@ -1,6 +1,7 @@
 // The options of [networkcache]: where binaries of software releases come from and go to, whose signatures are trusted,
 // and which releases are left out. A pair of URLs of which one is missing or empty is no cache, as for the reference.
 import { X509Certificate } from "node:crypto"
+import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import { quote } from "./DialectError.ts"
 import type { PathNeed } from "./disk.ts"
@@ -9,8 +10,8 @@ import { parseLines, type Rule } from "./values.ts"
 
 /** Content by hash, and an index of signed entries. */
 export interface CachePlace {
-  readonly cacheUrl: string
-  readonly dirUrl: string
+  readonly cacheUrl: Redacted.Redacted
+  readonly dirUrl: Redacted.Redacted
 }
 
 export interface TlsFiles {
@@ -75,13 +76,13 @@ const readForBuildouts = (reader: Reader): ReadonlyArray<readonly [key: string, 
     return value === "" ? [] : [[key, value] as const]
   })
 
-const parseCacheUrl: Rule<string> = (text) => {
+const parseCacheUrl: Rule<Redacted.Redacted> = (text) => {
   const url = URL.parse(text)
   if (url === null || !/^https?:\/\/[^/]/i.test(text) || /\s/.test(text)) {
     return Result.fail(`${quote(text)} is not an http or https URL; write one such as https://shacache.example.com`)
   }
   return url.search === "" && url.hash === ""
-    ? Result.succeed(text.replace(/\/+$/, ""))
+    ? Result.succeed(Redacted.make(text.replace(/\/+$/, "")))
     : Result.fail(`${quote(text)} has a query or fragment, to which nothing can be added; remove it`)
 }
 

@@ -1,6 +1,7 @@
 // Flags, file and defaults to NodeConfigShape, with every problem found on the way (node-behaviour.md, Configuration).
 // Pure: what has to be looked up on the disk is returned as `paths`, see disk.ts.
 import { resolve as absolute } from "node:path"
+import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { ComputerId } from "../domain/ids.ts"
@@ -248,7 +249,7 @@ export const resolveSettings = (sources: Sources, surroundings: Surroundings): S
   const storage = reader.text(reader.find("instance_storage_home"))
   const computerId = reader.mandatoryValue("computer_id", parseComputerId)
   const draft = {
-    masterUrl: reader.mandatoryValue("master_url", parseMasterUrl) ?? "",
+    masterUrl: Redacted.make(reader.mandatoryValue("master_url", parseMasterUrl) ?? ""),
     instanceRoot: readRoot(reader, "instance_root"),
     softwareRoot: readRoot(reader, "software_root"),
     certificates: readCertificates(reader),

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { NodeConfig, type NodeConfigShape } from "../config/NodeConfig.ts"
 import type { CertificateWarning } from "../domain/NodeStatus.ts"
+import { publicUrl } from "../domain/text.ts"
 import { readPem, validitiesIn } from "../files/certificates.ts"
 import { OwnedDirectory } from "../files/OwnedDirectory.ts"
 import { StatusBoard } from "../report/StatusBoard.ts"
@@ -59,7 +60,7 @@ const layer = Layer.effectDiscard(
   Effect.gen(function* () {
     const config = yield* NodeConfig
     const board = yield* StatusBoard
-    if (!/^https:/i.test(config.masterUrl)) return
+    if (!/^https:/i.test(publicUrl(config.masterUrl))) return
     const isMasterUnverified = !config.masterVerify
     if (isMasterUnverified) {
       yield* Effect.logWarning(

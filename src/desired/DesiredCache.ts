@@ -8,6 +8,7 @@ import * as Schema from "effect/Schema"
 import { NodeConfig } from "../config/NodeConfig.ts"
 import type { DesiredPartition, DesiredState } from "../domain/DesiredState.ts"
 import { ComputerId, PartitionId, SoftwareUrl } from "../domain/ids.ts"
+import { publicUrl } from "../domain/text.ts"
 import { writeDurably } from "../files/durable.ts"
 import { agentDirectory } from "../files/machine.ts"
 import { OwnedDirectory } from "../files/OwnedDirectory.ts"
@@ -77,10 +78,12 @@ export class DesiredCache extends Context.Service<
   static readonly layer = Layer.effect(
     DesiredCache,
     Effect.gen(function* () {
-      const { computerId, instanceRoot, masterUrl } = yield* NodeConfig
+      const config = yield* NodeConfig
+      const { computerId, instanceRoot } = config
+      const master = publicUrl(config.masterUrl)
       const path = `${agentDirectory(instanceRoot)}/${fileName}`
       let known = yield* read(instanceRoot)
-      if (known?.computer !== computerId || known.master !== masterUrl) known = undefined
+      if (known?.computer !== computerId || known.master !== master) known = undefined
       const last = known && { ...known, partitions: known.partitions.map(toPartition), rejected: [] }
       let isWritten = true
       let kept: DesiredState | undefined
@@ -89,7 +92,7 @@ export class DesiredCache extends Context.Service<
         function* (state: DesiredState) {
           if (isWritten && state === kept) return
           kept = state
-          const next = merge(known, toCached(masterUrl, state), state.rejected.length > 0)
+          const next = merge(known, toCached(master, state), state.rejected.length > 0)
           if (isWritten && JSON.stringify(next) === JSON.stringify(known)) return
           known = next
           yield* writeDurably(path, JSON.stringify(next))

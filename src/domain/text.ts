@@ -1,5 +1,6 @@
 // Texts of strangers (children, masters) made fit for a terminal. Whatever was not written by the program itself passes
 // through here before it is shown.
+import * as Redacted from "effect/Redacted"
 
 /** Bytes as people write them: `68.1M`, with the units of slapos.cfg. */
 export const showSize = (bytes: number): string => {
@@ -36,7 +37,7 @@ export const escapeControls = (text: string): string => escapeOutput(hideLogins(
 export const oneLine = (text: string): string => escapeControls(text).replaceAll("\n", "\\n").replaceAll("\t", "\\t")
 
 /** A URL without the user and password in it, for everybody but its server. */
-export const publicUrl = (url: string): string => url.replace(/^(\w+:\/\/)[^/?#]*@/, "$1")
+export const publicUrl = (url: Redacted.Redacted): string => Redacted.value(url).replace(/^(\w+:\/\/)[^/?#]*@/, "$1")
 
 /** JSON that is safe on a terminal and means the same but for passwords: JSON itself escapes half of the controls. */
 export const printableJson = (value: unknown, indent?: number): string =>

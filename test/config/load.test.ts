@@ -4,6 +4,7 @@ import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
 import { chooseFile, DEFAULT_FILE, loadNodeConfig } from "../../src/config/load.ts"
 import type { ChosenFile, ConfigRequest } from "../../src/config/load.ts"
 
@@ -52,7 +53,7 @@ describe("loadNodeConfig", () => {
       const flags = { computer_id: "COMP-9", certificate_repository_path: place("pki"), master_ca_file: place("ca") }
       const config = yield* loadNodeConfig({ file, flags, env: {} })
       expect(config.computerId).toBe("COMP-9")
-      expect(config.masterUrl).toBe("http://[2001:db8::1]/")
+      expect(Redacted.value(config.masterUrl)).toBe("http://[2001:db8::1]/")
       expect(config.instanceRoot).toBe(place("instance"))
       expect(config.certificates).toStrictEqual({
         keyFile: place("key"),

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest"
 import { parseDialect } from "../../src/config/dialect.ts"
 import { resolveSettings } from "../../src/config/settings.ts"
 import * as Result from "effect/Result"
+import { secret } from "../support/secret.ts"
 
 const node = `[slapos]
 computer_id = COMP-1
@@ -34,7 +35,7 @@ describe("the network cache", () => {
   it("is at URLs without the slash at their end, with what else they have", () => {
     expect(
       cacheOf("download-binary-cache-url = https://u:p@a/x/\ndownload-binary-dir-url = http://[::1]:80")?.download,
-    ).toStrictEqual({ cacheUrl: "https://u:p@a/x", dirUrl: "http://[::1]:80" })
+    ).toStrictEqual({ cacheUrl: secret("https://u:p@a/x"), dirUrl: secret("http://[::1]:80") })
   })
 
   it("leaves out what its lists name, one a line; the older name of the first holds until there is the newer", () => {

@@ -8,6 +8,7 @@ import { resolveSettings } from "../../src/config/settings.ts"
 import type { Settings, Surroundings } from "../../src/config/settings.ts"
 import type { Flags } from "../../src/config/sources.ts"
 import { noNetworkCache } from "../support/facts.ts"
+import { secret } from "../support/secret.ts"
 
 const surroundings: Surroundings = { fileHint: "[slapos] of /x.cfg", complete: true, buildout: "/usr/bin/buildout" }
 
@@ -31,7 +32,7 @@ describe("resolveSettings", () => {
   it("has a default for whatever is not mandatory", () => {
     expect(settle(`[slapos]${mandatory}`).config).toStrictEqual({
       computerId: "COMP-1",
-      masterUrl: "https://slap.example.com/",
+      masterUrl: secret("https://slap.example.com/"),
       instanceRoot: "/srv/slapgrid",
       softwareRoot: "/opt/slapgrid",
       certificates: undefined,
@@ -72,7 +73,7 @@ describe("resolveSettings", () => {
     expect(settings.problems).toStrictEqual([])
     expect(settings.config).toStrictEqual({
       computerId: "COMP-1234",
-      masterUrl: "https://slap.example.com/",
+      masterUrl: secret("https://slap.example.com/"),
       instanceRoot: "/srv/slapgrid",
       softwareRoot: "/opt/slapgrid",
       certificates: {
@@ -97,8 +98,14 @@ describe("resolveSettings", () => {
         ["shadir-key-file", "/etc/opt/slapos/shacache/shadir.key"],
       ],
       networkCache: {
-        download: { cacheUrl: "http://shacache.example.com", dirUrl: "http://shadir.example.com" },
-        upload: { cacheUrl: "https://shacache.example.com/binary", dirUrl: "https://shadir.example.com/binary" },
+        download: {
+          cacheUrl: secret("http://shacache.example.com"),
+          dirUrl: secret("http://shadir.example.com"),
+        },
+        upload: {
+          cacheUrl: secret("https://shacache.example.com/binary"),
+          dirUrl: secret("https://shadir.example.com/binary"),
+        },
         trusted: [expect.stringMatching(certificate), expect.stringMatching(certificate)],
         signatureKeyFile: "/etc/opt/slapos/shacache/signature.key",
         shacache: {

@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
+import * as Redacted from "effect/Redacted"
 import { parseDialect } from "../../src/config/dialect.ts"
 import { resolveSettings } from "../../src/config/settings.ts"
 import {
@@ -67,6 +68,6 @@ describe("the demo's slapos.cfg", () => {
     assert.deepStrictEqual(problems, [])
     assert.strictEqual(config?.rootCheck, isRoot)
     assert.strictEqual(config?.syncInterval, 1000)
-    assert.strictEqual(config?.masterUrl, "http://127.0.0.1:5000/")
+    assert.strictEqual(config && Redacted.value(config.masterUrl), "http://127.0.0.1:5000/")
   })
 })

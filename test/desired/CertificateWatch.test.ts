@@ -4,6 +4,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/testing/TestClock"
+import * as Redacted from "effect/Redacted"
 import { NodeConfig, type NodeConfigShape } from "../../src/config/NodeConfig.ts"
 import { CertificateWatch } from "../../src/desired/CertificateWatch.ts"
 import { StatusBoard } from "../../src/report/StatusBoard.ts"
@@ -18,7 +19,9 @@ const watched = <A, E>(config: Partial<NodeConfigShape>, test: Effect.Effect<A, 
     test,
     CertificateWatch.layer.pipe(
       Layer.provideMerge(StatusBoard.layer),
-      Layer.provide(Layer.succeed(NodeConfig, nodeConfig({ masterUrl: "https://master.invalid/", ...config }))),
+      Layer.provide(
+        Layer.succeed(NodeConfig, nodeConfig({ masterUrl: Redacted.make("https://master.invalid/"), ...config })),
+      ),
     ),
   )
 
@@ -83,7 +86,7 @@ it.effect("a master that is not verified is told; without https there is nothing
     const verified = { isMasterUnverified: false, certificates: [] }
     const absent = { certFile: "/none.crt", keyFile: "/none.key", repositoryPath: "/none" }
     assert.deepStrictEqual(yield* watched({ masterVerify: false }, trust), { ...verified, isMasterUnverified: true })
-    const http = { masterVerify: false, masterUrl: "http://master.invalid/", certificates: absent }
+    const http = { masterVerify: false, masterUrl: Redacted.make("http://master.invalid/"), certificates: absent }
     assert.deepStrictEqual(yield* watched(http, trust), verified)
     assert.deepStrictEqual((yield* watched({ certificates: absent }, trust)).certificates, [
       { path: "/none.crt", expires: undefined, problem: "cannot be read" },

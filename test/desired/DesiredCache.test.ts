@@ -4,6 +4,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as Redacted from "effect/Redacted"
 import * as fs from "node:fs"
 import { expect } from "vitest"
 import { NodeConfig } from "../../src/config/NodeConfig.ts"
@@ -93,7 +94,7 @@ describe("what the master wants", () => {
       const { start, told } = yield* node
       yield* (yield* start()).keep(state)
       expect((yield* start({ computerId: ComputerId.make("COMP-2") })).last).toBeUndefined()
-      expect((yield* start({ masterUrl: "http://127.0.0.1:2/" })).last).toBeUndefined()
+      expect((yield* start({ masterUrl: Redacted.make("http://127.0.0.1:2/") })).last).toBeUndefined()
       expect(told).toStrictEqual([])
     }),
   )

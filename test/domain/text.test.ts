@@ -1,5 +1,6 @@
 // Strangers' texts on a terminal, and in JSON that somebody looks at on one.
 import { expect, it } from "vitest"
+import * as Redacted from "effect/Redacted"
 import { escapeControls, printableJson, publicUrl } from "../../src/domain/text.ts"
 
 it.each([
@@ -20,7 +21,7 @@ it.each([
   ["https://user:secret@slap.example.org/a@b", "https://slap.example.org/a@b"],
   ["http://user:p@ss@[::1]:5000/", "http://[::1]:5000/"],
 ])("%s is %s for others", (url, shown) => {
-  expect(publicUrl(url)).toBe(shown)
+  expect(publicUrl(Redacted.make(url))).toBe(shown)
 })
 
 it("a URL's password is in no JSON, however it is quoted", () => {

@@ -3,6 +3,7 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/testing/TestClock"
+import * as Redacted from "effect/Redacted"
 import { HttpMasterClient } from "../../src/master/http/HttpMasterClient.ts"
 import { MasterClient } from "../../src/master/MasterClient.ts"
 import { computerId } from "./facts.ts"
@@ -28,7 +29,13 @@ export const countedClient = (masterUrl: string) => {
     })),
   ).pipe(
     Layer.provide(
-      HttpMasterClient.layer({ masterUrl, computerId, certificates: undefined, masterCaFile: undefined, version: "0" }),
+      HttpMasterClient.layer({
+        masterUrl: Redacted.make(masterUrl),
+        computerId,
+        certificates: undefined,
+        masterCaFile: undefined,
+        version: "0",
+      }),
     ),
   )
   /** Until every call, but for those that the master holds, has had its answer, and all that follows was done. */

@@ -1,5 +1,6 @@
 // Valid values of the domain for tests: ids, a configuration, programs.
 import * as Schema from "effect/Schema"
+import * as Redacted from "effect/Redacted"
 import type { NetworkCacheConfig } from "../../src/config/networkCache.ts"
 import type { NodeConfigShape } from "../../src/config/NodeConfig.ts"
 import type { DesiredPartition, DesiredSoftware, DesiredState } from "../../src/domain/DesiredState.ts"
@@ -30,7 +31,7 @@ export const nodeConfig = (changes: Partial<NodeConfigShape> = {}): NodeConfigSh
   computerId,
   instanceRoot: "/nowhere/instances",
   softwareRoot: "/nowhere/software",
-  masterUrl: "http://127.0.0.1:1/",
+  masterUrl: Redacted.make("http://127.0.0.1:1/"),
   certificates: undefined,
   masterCaFile: undefined,
   masterVerify: true,

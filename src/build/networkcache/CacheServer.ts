@@ -3,6 +3,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import * as Redacted from "effect/Redacted"
 import { createHash } from "node:crypto"
 import * as fs from "node:fs"
 import { readFile } from "node:fs/promises"
@@ -73,17 +74,22 @@ export class CacheServer {
   }
 
   /**
-   * Connections to the server at `url`, closed with the Scope. With `certified` the client certificate is shown; CAs of
+   * Connections to the server at `place`, closed with the Scope. With `certified` the client certificate is shown; CAs of
    * the configuration are then the only ones, else they are trusted beside the system's.
    */
-  static open(url: string, tls: TlsFiles, certified: boolean): Effect.Effect<CacheServer, CacheError, Scope.Scope> {
-    const { host, origin, password, pathname, protocol, username } = new URL(url)
+  static open(
+    place: Redacted.Redacted,
+    tls: TlsFiles,
+    certified: boolean,
+  ): Effect.Effect<CacheServer, CacheError, Scope.Scope> {
+    const url = new URL(Redacted.value(place))
+    const { host, origin, password, pathname, protocol, username } = url
     const shown = `${protocol}//${host}${pathname === "/" ? "" : pathname}`
     const certificate = tls.certFile === undefined ? "without a client certificate" : `with ${tls.certFile}`
     const identity = certified && protocol === "https:" ? `, ${certificate}` : ""
     return Effect.acquireRelease(
       Effect.tryPromise({
-        try: () => connect(new URL(url), tls, certified),
+        try: () => connect(url, tls, certified),
         catch: (cause) => failed(`certificate files for ${shown} cannot be used: ${describe(cause)}`),
       }),
       (dispatcher) => Effect.promise(() => dispatcher.destroy()),

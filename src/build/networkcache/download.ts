@@ -6,6 +6,7 @@ import * as Schema from "effect/Schema"
 import type { CachePlace } from "../../config/networkCache.ts"
 import type { NodeConfigShape } from "../../config/NodeConfig.ts"
 import type { SoftwareUrl } from "../../domain/ids.ts"
+import { publicUrl } from "../../domain/text.ts"
 import { stagingFor } from "../../files/archive/staging.ts"
 import { unpack } from "../../files/archive/unpack.ts"
 import { availableSpace, md5Hex, ownerOf, pathExists, realPath, releaseDirectory } from "../../files/machine.ts"
@@ -65,7 +66,8 @@ const choose = Effect.fnUntraced(function* (
     ),
   )
   const pairs = parseIndex(index)
-  if (pairs === undefined) return yield* miss(`the answer of ${new URL(dirUrl).host} is no index of a network cache`)
+  if (pairs === undefined)
+    return yield* miss(`the answer of ${new URL(publicUrl(dirUrl)).host} is no index of a network cache`)
   const trusted = trustedEntries(pairs, config.networkCache.trusted)
   if (trusted.length === 0) {
     return yield* pairs.length === 0

@@ -4,6 +4,7 @@ import { unescape } from "node:querystring"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
+import * as Redacted from "effect/Redacted"
 import type { MasterError } from "../MasterError.ts"
 import { admit, after, closed, type Outcome } from "./breaker.ts"
 import type { SlapCall } from "./calls.ts"
@@ -12,7 +13,8 @@ import { type Answer, exchangeOnKept } from "./exchange.ts"
 import { type CallPlace, heldBack, retryAfterOf, statusError, timedOut, transportError } from "./failures.ts"
 
 export interface MasterPlace {
-  readonly masterUrl: string
+  /** With the user and password that may stand in it. */
+  readonly masterUrl: Redacted.Redacted
   readonly certificates: (CertificateFiles & { readonly repositoryPath: string }) | undefined
   /** CAs that may have signed the master's certificate; undefined: the system's. */
   readonly masterCaFile: string | undefined
@@ -37,7 +39,7 @@ export type Send = (
 
 /** Sends calls over connections that end with the scope. Succeeds with a 2xx, a harmless 404, or the 304 asked for. */
 export const makeSend = Effect.fnUntraced(function* (options: MasterPlace) {
-  const { authorization, base } = parseMasterUrl(options.masterUrl)
+  const { authorization, base } = parseMasterUrl(Redacted.value(options.masterUrl))
   const connections = yield* Effect.acquireRelease(
     Effect.sync(() => {
       const { certificates, masterCaFile: caFile, masterVerify: isVerified = true } = options

@@ -20,6 +20,7 @@ import { describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
+import * as Redacted from "effect/Redacted"
 import * as fs from "node:fs"
 import { createServer } from "node:net"
 import type { AddressInfo, Socket } from "node:net"
@@ -45,7 +46,14 @@ const trusting = (
   { cacheUrl, dirUrl }: Pick<FakeCache, "cacheUrl" | "dirUrl">,
   certificate: string,
   options?: Options,
-) => makeNode({ download: { cacheUrl, dirUrl: dirUrl.replace(/\/$/, "") }, trusted: [certificate] }, options)
+) =>
+  makeNode(
+    {
+      download: { cacheUrl: Redacted.make(cacheUrl), dirUrl: Redacted.make(dirUrl.replace(/\/$/, "")) },
+      trusted: [certificate],
+    },
+    options,
+  )
 
 /** As the server of a cache: `https` with a certificate of a private CA, which the node knows. */
 const schemes = ["http", "https"] as const

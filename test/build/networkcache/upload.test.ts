@@ -2,6 +2,7 @@
 import { describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
+import * as Redacted from "effect/Redacted"
 import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
 import { expect } from "vitest"
@@ -13,7 +14,10 @@ import { isRoot, openBelow, scratchDirectory, stranger } from "../../support/scr
 import { eventually } from "../../support/waiting.ts"
 import { folder, makeNode, makePrivateCa, type Options, os } from "./support.ts"
 
-const placesOf = ({ cacheUrl, dirUrl }: FakeCache) => ({ cacheUrl, dirUrl: dirUrl.replace(/\/$/, "") })
+const placesOf = ({ cacheUrl, dirUrl }: FakeCache) => ({
+  cacheUrl: Redacted.make(cacheUrl),
+  dirUrl: Redacted.make(dirUrl.replace(/\/$/, "")),
+})
 
 const uploads = (cache: FakeCache, { certificate, keyFile }: Signer): Partial<NetworkCacheConfig> => ({
   upload: placesOf(cache),

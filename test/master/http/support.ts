@@ -3,6 +3,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
+import * as Redacted from "effect/Redacted"
 import { ComputerId, PartitionId, SoftwareUrl } from "../../../src/domain/ids.ts"
 import type { Report } from "../../../src/domain/Report.ts"
 import { HttpMasterClient, type HttpMasterOptions } from "../../../src/master/http/HttpMasterClient.ts"
@@ -22,7 +23,7 @@ export const bang: Report = { _tag: "Bang", id: slappart0, message: "hello" }
 const built = (masterUrl: string, options: Partial<HttpMasterOptions>) =>
   Layer.build(
     HttpMasterClient.layer({
-      masterUrl,
+      masterUrl: Redacted.make(masterUrl),
       computerId,
       certificates: undefined,
       masterCaFile: undefined,
