@@ -3,6 +3,7 @@
 // MasterClient owes none of them.
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
+import type { Redacted } from "effect/Redacted"
 import type { DesiredPartition } from "../domain/DesiredState.ts"
 import type { ComputerId, PartitionId } from "../domain/ids.ts"
 import type { MasterError } from "./MasterError.ts"
@@ -23,8 +24,8 @@ export type Parameters = Readonly<Record<string, ParameterValue>>
 export interface PartitionRecord extends DesiredPartition {
   readonly guid: string | undefined
   /** The requester's own ones, and the reserved keys of slap-protocol.md (The Computer document). */
-  readonly parameters: Parameters
-  readonly connection: Parameters
+  readonly parameters: Redacted<Parameters>
+  readonly connection: Redacted<Parameters>
 }
 
 export interface FormattedAddress {

@@ -68,6 +68,7 @@ NodeRuntime.runMain(program)
 const tools = `
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
 import { HttpMasterClient, loadNodeConfig, MasterTools, PartitionId, version } from "slapgrid"
 
 const program = Effect.gen(function* () {
@@ -76,7 +77,7 @@ const program = Effect.gen(function* () {
     Effect.flatMap(MasterTools, ({ partition }) => partition(PartitionId.make("slappart0"))),
     HttpMasterClient.layer({ ...config, version }),
   )
-  console.log(partition.id, partition.parameters["slap_computer_id"])
+  console.log(partition.id, Redacted.value(partition.parameters)["slap_computer_id"])
 })
 NodeRuntime.runMain(program)
 `

@@ -1,6 +1,7 @@
 // What a Computer document wants of this node (slap-protocol.md, The Computer document). A record that cannot be used is
 // told in `rejected` and leaves its neighbours alone; only a document that is no answer to our question is an error.
 import * as Result from "effect/Result"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type {
   DesiredPartition,
@@ -70,9 +71,9 @@ export const decodePartitionRecord = (
     }
   })
 
-const parametersIn = (partition: SlapObject, name: string): Result.Result<Parameters, WireError> =>
+const parametersIn = (partition: SlapObject, name: string): Result.Result<Redacted.Redacted<Parameters>, WireError> =>
   Result.mapBoth(dictionary(partition, name), {
-    onSuccess: plainRecord,
+    onSuccess: (values) => Redacted.make(plainRecord(values)),
     onFailure: (message) => new WireError({ message }),
   })
 
