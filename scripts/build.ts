@@ -8,12 +8,16 @@ import { type Plugin, rolldown } from "rolldown"
 const target = "dist.new"
 rmSync(target, { recursive: true, force: true })
 execFileSync("tsc", ["-p", "tsconfig.build.json", "--outDir", target], { stdio: "inherit" })
+const privileges = "process/privileges.py"
 /** By the module that gives it as text. */
 const pythonPrograms = new Map([
-  ["process/launcher/source.ts", { name: "launcherSource", files: ["process/launcher/launcher.py"] }],
+  ["process/launcher/source.ts", { name: "launcherSource", files: [privileges, "process/launcher/launcher.py"] }],
   [
     "process/warm/source.ts",
-    { name: "helperSource", files: ["run", "preload", "helper"].map((name) => `process/warm/${name}.py`) },
+    {
+      name: "helperSource",
+      files: [privileges, ...["run", "preload", "helper"].map((name) => `process/warm/${name}.py`)],
+    },
   ],
   ["health/source.ts", { name: "pluginsSource", files: ["health/plugins.py"] }],
 ])

@@ -7,25 +7,17 @@ for it (`dies`) goes with it, services run on. Python 3.6 or newer, standard lib
 """
 
 import ctypes
-import errno
 import json
 import os
 import pwd
 import resource
 import select
 import signal
-import struct
-import sys
 
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
 PR_SET_CHILD_SUBREAPER = 36
-PR_SET_NO_NEW_PRIVS = 38
-CAPABILITY_VERSION_3 = 0x20080522
 FALLOC_FL_COLLAPSE_RANGE = 8
-KEYCTL_JOIN_SESSION_KEYRING = 1
-# C libraries have no function for keyctl(2).
-KEYCTL = {"x86_64": 250, "aarch64": 219, "riscv64": 219, "ppc64le": 271, "s390x": 280}
 # What a login gives a user; Node raises the agent's own as far as it can.
 OPEN_FILES = 1024
 
@@ -33,39 +25,6 @@ OPEN_FILES = 1024
 ignored_signals = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 # Python itself ignores the last two. Nothing of it is for programs.
 reset_signals = ignored_signals + (signal.SIGPIPE, signal.SIGXFSZ)
-
-libc = ctypes.CDLL(None, use_errno=True)
-own_pid = os.getpid()
-
-
-def checked(result):
-    if result != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-
-
-def prctl(option, value):
-    checked(libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0))
-
-
-def drop_capabilities():
-    """capset(2) with empty effective, permitted and inheritable sets."""
-    header = struct.pack("=Ii", CAPABILITY_VERSION_3, 0)
-    checked(libc.capset(header, struct.pack("=6I", 0, 0, 0, 0, 0, 0)))
-
-
-def leave_keyring():
-    """
-    Takes an empty session keyring: whoever has the agent's possesses the keys in it, of whatever user he is. Before the
-    change of user, whose quota of keys could be less than its processes.
-    """
-    number = KEYCTL.get(os.uname().machine) if sys.maxsize > 2**32 else None
-    if number is None or libc.syscall(number, KEYCTL_JOIN_SESSION_KEYRING, None) >= 0:
-        return
-    # A kernel or a container without keyrings has nothing to hide.
-    if ctypes.get_errno() not in (errno.ENOSYS, errno.EPERM):
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-
 
 def start_time(pid):
     """Clock ticks since boot, as text: proc(5). The process has not been waited for, so it is there."""
@@ -101,17 +60,6 @@ def wait_for_ever():
 def limit(kind, soft):
     hard = resource.getrlimit(kind)[1]
     resource.setrlimit(kind, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
-
-
-def become(user):
-    """Sets groups, group and user, in this order, and leaves no way back."""
-    os.setgroups(user["groups"])
-    os.setresgid(user["gid"], user["gid"], user["gid"])
-    os.setresuid(user["uid"], user["uid"], user["uid"])
-    if os.getresuid() != (user["uid"],) * 3 or os.getresgid() != (user["gid"],) * 3:
-        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
-    drop_capabilities()
-    prctl(PR_SET_NO_NEW_PRIVS, 1)
 
 
 def become_program(request, at):

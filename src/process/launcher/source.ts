@@ -1,4 +1,6 @@
 // The launcher's program as text. The bundled program has the text in it (scripts/build.ts).
 import { readFileSync } from "node:fs"
 
-export const launcherSource = readFileSync(new URL("./launcher.py", import.meta.url), "utf8")
+const files = ["../privileges.py", "./launcher.py"]
+
+export const launcherSource = files.map((file) => readFileSync(new URL(file, import.meta.url), "utf8")).join("\n")

@@ -6,52 +6,16 @@ import gc
 import json
 import os
 import signal
-import struct
 import sys
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
-PR_SET_NO_NEW_PRIVS = 38
-CAPABILITY_VERSION_3 = 0x20080522
-
-libc = ctypes.CDLL(None, use_errno=True)
-own_pid = os.getpid()
-
-
-def checked(result):
-    if result != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-
-
-def prctl(option, value):
-    checked(libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0))
-
-
-def drop_capabilities():
-    """capset(2) with empty effective, permitted and inheritable sets; the ambient one goes with them."""
-    header = struct.pack("=Ii", CAPABILITY_VERSION_3, 0)
-    checked(libc.capset(header, struct.pack("=6I", 0, 0, 0, 0, 0, 0)))
-
 
 def put(fd, *descriptors):
     for descriptor in descriptors:
         os.dup2(fd, descriptor)
     if fd > 2:
         os.close(fd)
-
-
-def become(user):
-    """Sets groups, group and user, in this order, and leaves no way back."""
-    os.setgroups(user["groups"])
-    os.setresgid(user["gid"], user["gid"], user["gid"])
-    os.setresuid(user["uid"], user["uid"], user["uid"])
-    if os.getresuid() != (user["uid"],) * 3 or os.getresgid() != (user["gid"],) * 3:
-        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
-    drop_capabilities()
-    prctl(PR_SET_NO_NEW_PRIVS, 1)
-    # Its own again, to be looked at by itself: nothing of a helper is left in it that it may not have.
-    prctl(PR_SET_DUMPABLE, 1)
 
 
 def close_inherited(kept):
@@ -81,9 +45,13 @@ def prepare(warm, request, go, report, at):
         os._exit(0)
     at("lead a session")
     os.setsid()
-    at("change its user")
     if request["user"] is not None:
+        at("leave the helper's keyring")
+        leave_keyring()
+        at("change its user")
         become(request["user"])
+        # Its own again, to be looked at by itself: nothing of a helper is left in it that it may not have.
+        prctl(PR_SET_DUMPABLE, 1)
     # Not before the change of user, which resets it.
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != own_pid:

@@ -13,10 +13,11 @@ import type { Comparison } from "../../support/warm/driver.ts"
 /** A copy of Node and of the driver in one file, which an ordinary user can read wherever the repository lies. */
 const bundleDriver = async (to: string): Promise<void> => {
   const bundle = await rolldown({ input: `${root}/test/support/warm/driver.ts`, platform: "node" })
-  await bundle.write({ file: `${to}/driver.mjs`, format: "esm", codeSplitting: false })
+  await bundle.write({ file: `${to}/driver/driver.mjs`, format: "esm", codeSplitting: false })
   await bundle.close()
+  copyFileSync(`${root}/src/process/privileges.py`, `${to}/privileges.py`)
   for (const file of ["launcher/launcher.py", "warm/run.py", "warm/preload.py", "warm/helper.py"]) {
-    copyFileSync(`${root}/src/process/${file}`, `${to}/${file.split("/")[1]}`)
+    copyFileSync(`${root}/src/process/${file}`, `${to}/driver/${file.split("/")[1]}`)
   }
   copyFileSync(process.execPath, `${to}/node`)
 }
@@ -39,7 +40,7 @@ const compare = async (isOrdinary: boolean): Promise<ReadonlyArray<Comparison>> 
         const user = changes ? ["setpriv", `--reuid=${owner.uid}`, `--regid=${owner.gid}`, "--clear-groups", "--"] : []
         const partition = scratch.identity(1)
         const ids = [partition.uid, partition.gid, owner.gid].map(String)
-        const [program = "", ...words] = [...user, `${path}/node`, `${path}/driver.mjs`, `${path}/work`, ...ids]
+        const [program = "", ...words] = [...user, `${path}/node`, `${path}/driver/driver.mjs`, `${path}/work`, ...ids]
         const { stdout } = yield* Effect.promise(() =>
           promisify(execFile)(program, words, { cwd: "/", maxBuffer: 1 << 28, env: { PATH: process.env["PATH"] } }),
         )

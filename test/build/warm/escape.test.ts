@@ -98,6 +98,7 @@ const layRelease = (scratch: Scratch, owner: Identity, target: Target): string =
 import sys, json
 sys.path[0:0] = ['/usr/lib/python3/dist-packages', ${JSON.stringify(source)}]
 import attacks
+attacks.leave_key()
 attacks.attempt_all(json.loads(${JSON.stringify(JSON.stringify(target))}), ${JSON.stringify(release)}, ${JSON.stringify(importAttacks)})
 import zc.buildout.buildout
 if __name__ == '__main__':

@@ -11,6 +11,14 @@ import sys
 PTRACE_ATTACH = 16
 PTRACE_DETACH = 17
 libc = ctypes.CDLL(None, use_errno=True)
+# Of add_key(2) and keyctl(2), which no library has.
+ADD_KEY, KEYCTL = {"x86_64": (248, 250)}.get(os.uname().machine, (217, 219))
+KEYCTL_GET_KEYRING_ID = 0
+KEYCTL_JOIN_SESSION_KEYRING = 1
+KEYCTL_SEARCH = 10
+SESSION_KEYRING = -3
+# Containers often have none.
+has_keyrings = libc.syscall(KEYCTL, KEYCTL_GET_KEYRING_ID, SESSION_KEYRING, 0) >= 0
 
 
 def checked(result):
@@ -66,6 +74,18 @@ def trace(pid):
     return "traced"
 
 
+def leave_key():
+    """In the session keyring, for whoever has the same one."""
+    if not has_keyrings:
+        return
+    checked(libc.syscall(ADD_KEY, b"user", b"slapgrid-canary", b"canary", 6, SESSION_KEYRING))
+
+
+def find_key():
+    checked(libc.syscall(KEYCTL, KEYCTL_SEARCH, SESSION_KEYRING, b"user", b"slapgrid-canary", 0))
+    return "the key"
+
+
 def run_setuid_program(path):
     uid = int(subprocess.check_output([path, "-u"]))
     if uid != 0:
@@ -108,7 +128,9 @@ def stay_behind():
 
 def attacks(target):
     """By name. `target`: agent, helper, sibling (pids), other, owner (uids), program (a path)."""
+    keys = {"find a key in the helper's session": find_key} if has_keyrings else {}
     return {
+        **keys,
         "become root": lambda: become(0),
         "become another release's partition": lambda: become(target["other"]),
         "become the software owner": lambda: become(target["owner"]),
@@ -157,4 +179,7 @@ def attempt_all(target, folder, names=None):
 
 
 if __name__ == "__main__":
+    # Not in the session of whoever runs this.
+    libc.syscall(KEYCTL, KEYCTL_JOIN_SESSION_KEYRING, None)
+    leave_key()
     attempt_all(json.loads(sys.argv[1]), sys.argv[2], sys.argv[3:] or None)
