@@ -15,7 +15,7 @@ import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, statSync, wri
 import { isAlive } from "../support/processes.ts"
 import { runToEnd, start } from "../support/Program.ts"
 import { prepareRelease, want } from "../support/prepared.ts"
-import { isRoot } from "../support/ScratchMachine.ts"
+import { isRoot, runsRootTests } from "../support/ScratchMachine.ts"
 import { makeScriptedTestMaster, type ScriptedTestMaster } from "../support/TestMaster.ts"
 import { makeNode, type TestNode, type TestPartition } from "../support/TestNode.ts"
 import { awaitFile } from "../support/waiting.ts"
@@ -137,7 +137,7 @@ const inAgent = (isOrdinary: boolean) =>
     )
   })
 
-describe.skipIf(!isRoot)("as root", () => {
+describe.runIf(runsRootTests)("as root", () => {
   inAgent(false)
 })
 describe("as one ordinary user", () => {

@@ -7,7 +7,7 @@ import * as fs from "node:fs"
 import { expect } from "vitest"
 import { makeFile } from "../support/attacks/victims.ts"
 import { isAlive } from "../support/processes.ts"
-import { isRoot } from "../support/scratch.ts"
+import { runsRootTests } from "../support/ScratchMachine.ts"
 import { checking, sensing } from "./checking.ts"
 
 type Checked = Effect.Success<ReturnType<typeof checking>>
@@ -155,7 +155,7 @@ const runOurs = Effect.fnUntraced(function* ({ path, plugin, testAll }: Checked,
   return scene
 })
 
-describe.runIf(isRoot)("a plugin", () => {
+describe.runIf(runsRootTests)("a plugin", () => {
   it.live("that does no harm leaves the careless runner to the other one", () =>
     Effect.gen(function* () {
       expect(runCarelessly(yield* checking(), sensing("pass")).honest).toBe("honest")
