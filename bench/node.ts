@@ -1,7 +1,18 @@
 // A node with a release and fresh partitions for the bench of buildouts: the real agent builds the release, then
 // partitions are wanted, processed, and emptied again. The same directories serve the cold runs beside it.
 import { spawn } from "node:child_process"
-import { chownSync, closeSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import {
+  chownSync,
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs"
 import { createHash } from "node:crypto"
 import { fileURLToPath } from "node:url"
 import * as Clock from "effect/Clock"
@@ -144,10 +155,11 @@ export const lastCall = (node: BenchNode): Effect.Effect<number> =>
 
 /** Makes the first `count` partitions as they were, but for what `kept` names. */
 export const empty = (node: BenchNode, count: number, kept: ReadonlyArray<string> = []): void => {
+  const past = mkdtempSync(`${node.machine.path}/past-`)
   for (let index = 0; index < count; index++) {
     const path = pathOf(node, index)
     for (const name of readdirSync(path)) {
-      if (!kept.includes(name)) rmSync(`${path}/${name}`, { recursive: true, force: true })
+      if (!kept.includes(name)) renameSync(`${path}/${name}`, `${past}/${index}-${name}`)
     }
   }
 }

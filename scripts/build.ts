@@ -16,7 +16,7 @@ const pythonPrograms = new Map([
     "process/warm/source.ts",
     {
       name: "helperSource",
-      files: [privileges, ...["run", "preload", "helper"].map((name) => `process/warm/${name}.py`)],
+      files: [privileges, ...["run", "scans", "preload", "helper"].map((name) => `process/warm/${name}.py`)],
     },
   ],
   ["health/source.ts", { name: "pluginsSource", files: ["health/plugins.py"] }],

@@ -88,9 +88,14 @@ class Warm:
         sys.argv[:] = [script]
         if sys.path[:1] == [""]:
             sys.path[0] = os.path.dirname(os.path.abspath(script))
+        self.scans = Scans()
+        sys.meta_path.insert(0, self.scans)
         exec(head, main.__dict__)
         import zc.buildout.buildout
 
+        if self.scans in sys.meta_path:
+            sys.meta_path.remove(self.scans)
+        self.scans.keep([*sys.path, *folders])
         sys.dont_write_bytecode = writes
         sys.stdout.flush()
         sys.stderr.flush()

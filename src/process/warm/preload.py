@@ -177,23 +177,13 @@ class Preloaded:
             self.forget()
 
     def check_files(self):
-        try:
-            is_same = all(state_of(path) == state for path, state in self.files.items())
-        except OSError:
-            is_same = False
-        if not is_same:
+        if not are_same(self.files):
             self.forget()
 
     def forget(self):
         for name in self.names:
             sys.modules.pop(name, None)
         self.names = []
-
-
-def state_of(path):
-    """What changes with a file's content, as far as anybody can tell without reading it."""
-    status = os.stat(path)
-    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def try_out(preloaded, recipes, report):
