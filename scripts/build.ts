@@ -1,7 +1,16 @@
 // Builds dist/: the library (ES modules with types, by tsc) and slapgrid.js, the program as one executable file.
 // The program is bundled because a single file starts in a third of the time that the module graph takes.
 import { execFileSync } from "node:child_process"
-import { chmodSync, copyFileSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs"
 import { type Plugin, rolldown } from "rolldown"
 
 /** Built beside the old one and put in its place at the end: a mistake in the sources leaves a program to run. */
@@ -83,22 +92,29 @@ const bundle = await rolldown({
   // Or V8 compiles every module of the program at once, needed or not: 5 MB for as long as the agent runs.
   optimization: { pifeForModuleWrappers: false },
 })
-const { output } = await bundle.write({
-  file: `${target}/slapgrid.js`,
-  format: "esm",
-  banner: "#!/usr/bin/env node",
-  codeSplitting: false,
-  // Half of the source text is comments, and reading it is much of the time to start.
-  comments: false,
-})
+// Half of the source text is comments, and reading it is much of the time to start.
+const { output } = await bundle.generate({ format: "cjs", codeSplitting: false, comments: false })
 await bundle.close()
-// A single character beyond Latin-1 makes V8 keep two bytes for each of the program's two million.
-const escaped = readFileSync(`${target}/slapgrid.js`, "utf8").replaceAll(
-  /[^\0-\x7f]/g,
-  (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`,
-)
-writeFileSync(`${target}/slapgrid.js`, escaped)
+
+/** Functions that are not compiled yet are never compiled here: src/starter.ts says why the program is in a comment. */
+const starter = await rolldown({ input: "src/starter.ts", platform: "node", transform })
+const { output: head } = await starter.generate({ format: "esm", comments: false })
+await starter.close()
+const program = `(function (keepCompiled) {"use strict"\n${output[0].code}})`
+  // A single character beyond Latin-1 makes V8 keep two bytes for each of the program's two million.
+  .replaceAll(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)
+  // In a string or a template. Where that is no way to write it, the program does not start, and the build fails.
+  .replaceAll("*/", "*\\/")
+const before = `#!/usr/bin/env node\n${head[0].code}`
+const line = before.split("\n").length - 1
+writeFileSync(`${target}/slapgrid.js`, `${before}start(function () {/*${program}*/}, ${line})\n`)
 chmodSync(`${target}/slapgrid.js`, 0o755)
+execFileSync(process.execPath, [`${target}/slapgrid.js`, "--version"])
+mkdirSync(`${target}/compiled`)
+writeFileSync(
+  `${target}/compiled/README`,
+  "What Node compiled of ../slapgrid.js, kept by the agents of its owner for the next start. May be removed at any time.\n",
+)
 
 /** What is bundled comes with licences that want to be shown. */
 const packageOf = (file: string): string | undefined => /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0]

@@ -52,15 +52,7 @@ const platform = Layer.mergeAll(
 
 // Whoever reads the log or the output may go away: an error that nobody listens to would end the node with it.
 for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined)
-/** An older Node gets one line, not the stack of the first thing that it lacks. */
-const requireNode = (): void => {
-  const oldest = 22
-  if (Number(process.versions.node.split(".")[0]) >= oldest) return
-  process.stderr.write(`slapgrid: needs Node.js ${oldest}.22.2 or newer, this is ${process.versions.node}\n`)
-  process.exit(exitStatus.failed)
-}
 
-requireNode()
 watchSignals()
 Command.runWith(slapgrid, { version })(normalizeFlags(process.argv.slice(2))).pipe(
   Effect.provide(platform),

@@ -5,6 +5,7 @@ import * as Schedule from "effect/Schedule"
 import { performance } from "node:perf_hooks"
 import * as v8 from "node:v8"
 import * as vm from "node:vm"
+import { keepForNextStart } from "./compiled.ts"
 
 /** Milliseconds between two looks, and how busy the event loop may be between them. */
 const lookInterval = 2_000
@@ -19,10 +20,15 @@ const compact = (): void => {
   collect({ type: "major", flavor: "last-resort", execution: "sync" })
 }
 
-/** Compacts the heap whenever it has grown and there is nothing else to do; runs until it is interrupted. */
-export const keepHeapSmall: Effect.Effect<void> = Effect.suspend(() => {
+/** Before the first compaction: what a start compiles has been compiled, and there is nothing else to do. */
+const prepare = (): void => {
+  keepForNextStart()
   // V8's own attempts at an idle heap come after ours, find nothing left and take as long.
   v8.setFlagsFromString("--memory-reducer-gc-count=0")
+}
+
+/** Compacts the heap whenever it has grown and there is nothing else to do; runs until it is interrupted. */
+export const keepHeapSmall: Effect.Effect<void> = Effect.suspend(() => {
   let compacted = 0
   let last = performance.eventLoopUtilization()
   return Effect.sync(() => {
@@ -30,6 +36,7 @@ export const keepHeapSmall: Effect.Effect<void> = Effect.suspend(() => {
     const { utilization } = performance.eventLoopUtilization(now, last)
     last = now
     if (utilization > idleUtilization || process.memoryUsage().heapTotal < compacted * worthwhileGrowth) return
+    if (compacted === 0) prepare()
     compact()
     compacted = process.memoryUsage().heapTotal
   }).pipe(Effect.schedule(Schedule.spaced(lookInterval)), Effect.asVoid)

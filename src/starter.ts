@@ -1,0 +1,73 @@
+// The head of slapgrid.js. The program itself follows it in a comment (scripts/build.ts), so that Node does not compile
+// two million characters at each start: what V8 made of them for an agent is kept in the directory `compiled` beside
+// slapgrid.js, where there is one. That is code which runs as root: who may write it is decided here (SECURITY.md).
+const oldest = 22
+/** Bytes before the code: a checksum of the program's text, and one of the code. */
+const headerSize = 8
+
+/** An older Node gets one line, not the stack of the first thing that it lacks. */
+const requireNode = (): void => {
+  if (Number(process.versions.node.split(".")[0]) >= oldest) return
+  process.stderr.write(`slapgrid: needs Node.js ${oldest}.22.2 or newer, this is ${process.versions.node}\n`)
+  process.exit(1)
+}
+
+/**
+ * Compiles and runs what the comment in `carrier` has. `line` is the number of lines above it: stacks tell the true ones.
+ * The text is a part of the source that Node has in memory already, not another copy.
+ */
+export const start = (carrier: () => void, line: number): void => {
+  requireNode()
+  const source = carrier.toString()
+  const program = source.slice(source.indexOf("/*") + 2, source.lastIndexOf("*/"))
+  const fs = process.getBuiltinModule("node:fs")
+  const { crc32 } = process.getBuiltinModule("node:zlib")
+  const { filename } = import.meta
+  const owner = fs.statSync(filename).uid
+  const directory = `${import.meta.dirname}/compiled`
+  // V8's tag has its version, its flags and what the processor can do.
+  const tag = process.getBuiltinModule("node:v8").cachedDataVersionTag().toString(16)
+  const file = `${directory}/${process.version}-${process.arch}-${tag}`
+  const ofProgram = crc32(Buffer.from(program, "latin1"))
+
+  /** Only what the program's owner wrote and nobody else could change; V8 would take it damaged. */
+  const read = (): Buffer | undefined => {
+    const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = fs.constants
+    let fd: number | undefined
+    try {
+      fd = fs.openSync(file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+      const { mode, uid } = fs.fstatSync(fd)
+      if (uid !== owner || (mode & 0o022) !== 0) return undefined
+      const content = fs.readFileSync(fd)
+      const code = content.subarray(headerSize)
+      return content.readUInt32LE(0) === ofProgram && content.readUInt32LE(4) === crc32(code) ? code : undefined
+    } catch {
+      return undefined
+    } finally {
+      if (fd !== undefined) fs.closeSync(fd)
+    }
+  }
+
+  const cachedData = read()
+  const { Script } = process.getBuiltinModule("node:vm")
+  const script = new Script(program, { filename, lineOffset: line, ...(cachedData && { cachedData }) })
+
+  /** For the next start. Nobody but the owner leaves files there, and a start goes well without. */
+  const keepCompiled = (): void => {
+    if (script.cachedDataRejected === false || process.geteuid?.() !== owner) return
+    const unfinished = `${file}.new`
+    try {
+      fs.accessSync(directory, fs.constants.W_OK)
+      const code = script.createCachedData()
+      const header = Buffer.alloc(headerSize)
+      header.writeUInt32LE(ofProgram, 0)
+      header.writeUInt32LE(crc32(code), 4)
+      fs.rmSync(unfinished, { force: true })
+      fs.writeFileSync(unfinished, Buffer.concat([header, code]), { flag: "wx", mode: 0o644 })
+      fs.renameSync(unfinished, file)
+    } catch {
+      // A directory that is missing or cannot be written, a full disk.
+    }
+  }
+  script.runInThisContext()(keepCompiled)
+}
