@@ -11,10 +11,15 @@ import { BuildError, reportedLog } from "./BuildError.ts"
 import { buildEnvironment, buildUmask } from "./environment.ts"
 import { invocation } from "./launcher.ts"
 
-export interface BuildoutRequest {
+export interface BuildoutScript {
   /** Path of the script to run and its text, from which the interpreter is read. */
   readonly script: string
   readonly text: string
+  /** The release whose own `bin/buildout` the script is; undefined for anything else. */
+  readonly release?: SharedRelease
+}
+
+export interface BuildoutRequest extends BuildoutScript {
   readonly arguments: ReadonlyArray<string>
   readonly directory: string
   readonly home: string
@@ -25,8 +30,6 @@ export interface BuildoutRequest {
   readonly timeout: number | undefined
   readonly enclosure: Enclosure
   readonly umask?: number
-  /** The release whose own `bin/buildout` the script is; undefined for anything else. */
-  readonly release?: SharedRelease
 }
 
 /** A release as its instances share it. */
@@ -47,10 +50,15 @@ export interface ExpectedInstance {
   readonly credentials: Credentials | undefined
 }
 
+/** The instance that a run is for. */
+export type BuildoutInstance = Pick<BuildoutRequest, "directory" | "credentials" | "enclosure">
+
 export interface BuildoutShape {
   readonly run: (request: BuildoutRequest) => Effect.Effect<void, BuildError>
   /** Tells of an instance that waits for its turn, as long as the Scope is open. */
   readonly expect: (instance: ExpectedInstance) => Effect.Effect<void, never, Scope.Scope>
+  /** Gets ready for these, which will come soon: all with the same script. */
+  readonly prepare: (script: BuildoutScript, instances: ReadonlyArray<BuildoutInstance>) => Effect.Effect<void>
 }
 
 /** The command that a request stands for. */
@@ -76,7 +84,7 @@ export const makeColdRun = Effect.gen(function* () {
 export class Buildout extends Context.Service<Buildout, BuildoutShape>()("slapgrid/build/Buildout") {
   static readonly layerCold = Layer.effect(
     Buildout,
-    Effect.map(makeColdRun, (run) => Buildout.of({ run, expect: () => Effect.void })),
+    Effect.map(makeColdRun, (run) => Buildout.of({ run, expect: () => Effect.void, prepare: () => Effect.void })),
   )
 }
 

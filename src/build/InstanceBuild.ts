@@ -14,10 +14,11 @@ import { Containment } from "../process/containment/Containment.ts"
 import type { Credentials } from "../process/privileges.ts"
 import { Spawner } from "../process/Spawner.ts"
 import { BuildError, checkFreeSpace, toBuildError } from "./BuildError.ts"
-import { Buildout, type BuildoutRequest } from "./Buildout.ts"
+import { Buildout, type BuildoutScript } from "./Buildout.ts"
 import { buildEnvironment } from "./environment.ts"
 import { invocation } from "./launcher.ts"
 import { readPeriodicity } from "./periodicity.ts"
+import { completedFile } from "./ReleaseFiles.ts"
 import { publicUrl } from "../domain/text.ts"
 import { instanceProfile } from "./profile.ts"
 
@@ -32,9 +33,12 @@ export interface InstanceRequest {
   readonly isDebug: boolean
 }
 
-type BuildoutScript = Pick<BuildoutRequest, "script" | "text" | "release">
-
 const requiredMode = 0o750
+
+const scriptsOf = (release: OwnedDirectory): Effect.Effect<ReadonlyArray<string>> =>
+  Effect.orElseSucceed(release.names("bin"), () => [])
+
+const isBootstrap = (name: string): boolean => name.startsWith("bootstrap")
 
 export class InstanceBuild extends Context.Service<
   InstanceBuild,
@@ -47,6 +51,8 @@ export class InstanceBuild extends Context.Service<
     readonly assign: (partitions: ReadonlyArray<DesiredPartition>) => Effect.Effect<void>
     /** Tells that this instance of the release waits for its turn to be installed, as long as the Scope is open. */
     readonly expect: (id: PartitionId, software: SoftwareUrl) => Effect.Effect<void, never, Scope.Scope>
+    /** Gets ready for several instances of the release, which will be installed soon. */
+    readonly prepare: (software: SoftwareUrl, ids: ReadonlyArray<PartitionId>) => Effect.Effect<void>
     readonly install: (request: InstanceRequest) => Effect.Effect<void, BuildError>
     /** Runs `sbin/destroy` when there is one. */
     readonly runDestroyScript: (
@@ -87,7 +93,7 @@ export class InstanceBuild extends Context.Service<
         assigned.filter((one) => one.software === software && one.requested !== "destroyed")
 
       const usersOf = (software: SoftwareUrl) =>
-        Effect.suspend(() => Effect.forEach(instancesOf(software), userOf, { concurrency: 16 })).pipe(
+        Effect.suspend(() => Effect.forEach(instancesOf(software), userOf, { concurrency: "unbounded" })).pipe(
           Effect.map((users) => users.flat()),
         )
 
@@ -120,14 +126,30 @@ export class InstanceBuild extends Context.Service<
         })
       })
 
+      /** The release's own buildout, as all its instances have it. */
+      const ownBuildout = Effect.fnUntraced(function* (software: SoftwareUrl, release: OwnedDirectory) {
+        const instances = instancesOf(software)
+        const found: BuildoutScript = {
+          script: `${release.path}/bin/buildout`,
+          text: yield* release.read("bin/buildout"),
+          release: {
+            directory: release.path,
+            owner: release.owner,
+            users: usersOf(software),
+            hasOthers: instances.length > 1,
+          },
+        }
+        return found
+      })
+
       /** The buildout script that installs this instance, its text, and the release when it is the release's own. */
       const findBuildout = Effect.fnUntraced(function* (
         request: InstanceRequest,
         release: OwnedDirectory,
       ): Effect.fn.Return<BuildoutScript, Parameters<typeof toBuildError>[0]> {
         const { directory } = request
-        const bin = yield* release.names("bin").pipe(Effect.orElseSucceed((): ReadonlyArray<string> => []))
-        const [candidate, ...others] = bin.filter((name) => name.startsWith("bootstrap"))
+        const bin = yield* scriptsOf(release)
+        const [candidate, ...others] = bin.filter(isBootstrap)
         if (others.length > 0) {
           const names = [candidate, ...others].join(", ")
           const message = `${release.path}/bin has more than one bootstrap script: ${names}`
@@ -145,16 +167,7 @@ export class InstanceBuild extends Context.Service<
           const text = yield* directory.readIfPresent("sbin/buildout")
           if (text !== undefined) return { script: own, text }
         } else if (bin.includes("buildout")) {
-          return {
-            script: `${release.path}/bin/buildout`,
-            text: yield* release.read("bin/buildout"),
-            release: {
-              directory: release.path,
-              owner: release.owner,
-              users: usersOf(request.software),
-              hasOthers: instancesOf(request.software).length > 1,
-            },
-          }
+          return yield* ownBuildout(request.software, release)
         }
         const { home = directory.path } = yield* accounts.describe(directory.owner)
         yield* buildout.run({
@@ -211,12 +224,30 @@ export class InstanceBuild extends Context.Service<
         (told) => Effect.ignore(told),
       )
 
+      const instanceAt = Effect.fnUntraced(function* (id: PartitionId) {
+        const directory = yield* OwnedDirectory.open(`${config.instanceRoot}/${id}`)
+        return { directory: directory.path, credentials: yield* credentials(directory), enclosure: enclosure(id) }
+      })
+
+      const prepare = Effect.fnUntraced(
+        function* (software: SoftwareUrl, ids: ReadonlyArray<PartitionId>) {
+          const release = yield* OwnedDirectory.open(releaseDirectory(config.softwareRoot, software))
+          const bin = yield* scriptsOf(release)
+          if (bin.some(isBootstrap) || !(yield* release.exists(completedFile))) return
+          const script = yield* ownBuildout(software, release)
+          const instances = Effect.forEach(ids, instanceAt, { concurrency: "unbounded" })
+          yield* buildout.prepare(script, yield* instances)
+        },
+        // As above.
+        (told) => Effect.ignore(told),
+      )
+
       const runDestroyScript = Effect.fnUntraced(function* (id: PartitionId, directory: OwnedDirectory, log: number) {
         if (!(yield* directory.exists("sbin/destroy"))) return
         yield* runScript([`${directory.path}/sbin/destroy`], id, directory, log)
       }, Effect.mapError(toBuildError))
 
-      return InstanceBuild.of({ credentials, periodicity, assign, expect, install, runDestroyScript })
+      return InstanceBuild.of({ credentials, periodicity, assign, expect, prepare, install, runDestroyScript })
     }),
   )
 }

@@ -1,6 +1,6 @@
 // Writing under a name in a directory that is held open (at.ts), which belongs to a stranger: always a new file that gets the
 // name by a rename, or a log that is the owner's own.
-import { randomBytes } from "node:crypto"
+import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
 import { at } from "./at.ts"
 import { errnoOf, unsafe } from "./FileError.ts"
@@ -25,7 +25,7 @@ export const giveTo = (fd: number, owner: DirectoryOwner): void => {
   if (uid !== owner.uid || gid !== owner.gid) fs.fchownSync(fd, owner.uid, owner.gid)
 }
 
-export const temporaryName = (): string => `.slapgrid-${randomBytes(9).toString("hex")}`
+export const temporaryName = (): string => `.slapgrid-${randomUUID()}`
 
 const logFlags = O_RDWR | O_APPEND | O_NOFOLLOW | O_NONBLOCK
 

@@ -93,6 +93,7 @@ const instances = InstanceBuild.of({
   periodicity: () => Effect.undefined,
   assign: () => Effect.void,
   expect: () => Effect.void,
+  prepare: () => Effect.void,
   install: () => Effect.void,
   runDestroyScript: () => Effect.void,
 })

@@ -66,6 +66,8 @@ const machine = Effect.fnUntraced(function* (changes: Partial<NodeConfigShape> =
       ),
   })
   const spawner = new ScriptedSpawner()
+  /** What was prepared: the script's path, and for whom. */
+  const prepared: Array<readonly [string, ReadonlyArray<string>]> = []
   const fetches = new Calls<string, "Installed" | "Missing", BuildError>(() => Effect.succeed("Missing"))
   /** What became of uploads, each with whether the release was there. */
   const uploads: Array<readonly [what: "upload" | "end", isThere: boolean]> = []
@@ -78,7 +80,17 @@ const machine = Effect.fnUntraced(function* (changes: Partial<NodeConfigShape> =
   })
   const context = yield* Layer.build(
     Layer.merge(SoftwareBuild.layer, InstanceBuild.layer).pipe(
-      Layer.provide(Layer.succeed(Buildout, Buildout.of({ run: buildouts.call, expect: () => Effect.void }))),
+      Layer.provide(
+        Layer.succeed(
+          Buildout,
+          Buildout.of({
+            run: buildouts.call,
+            expect: () => Effect.void,
+            prepare: ({ script }, instances) =>
+              Effect.sync(() => void prepared.push([script, instances.map(({ directory }) => directory)])),
+          }),
+        ),
+      ),
       Layer.provide(Layer.succeed(NetworkCache, cache)),
       Layer.provide(spawner.layer),
       Layer.provide(Layer.provide(Accounts.layer({ rootCheck: true }), Launcher.layer)),
@@ -94,6 +106,7 @@ const machine = Effect.fnUntraced(function* (changes: Partial<NodeConfigShape> =
     path: releaseDirectory(config.softwareRoot, release),
     buildouts,
     ends,
+    prepared,
     fetches,
     uploads,
     spawner,
@@ -459,6 +472,19 @@ describe("an instance", () => {
       expect(fs.readFileSync(`${partition}/buildout.cfg`, "utf8")).toMatch(
         /^\[buildout\]\nparts =\n[^]*partition-id = slappart0\n/,
       )
+    }),
+  )
+
+  it.effect.each<readonly [what: string, files: Readonly<Record<string, string>>, isPrepared: boolean]>([
+    ["of a release with a buildout", { ...files, ".completed": "" }, true],
+    ["but not of one that is not complete", files, false],
+    ["but not of one with a bootstrap script", { ...files, ".completed": "", "bin/bootstrap": "" }, false],
+    ["but not of one without a buildout", { "bin/python": "", ".completed": "" }, false],
+  ])("is prepared before it is its turn, %s", ([, present, isPrepared]) =>
+    Effect.gen(function* () {
+      const { instances, partition, path, prepared } = yield* installing(present)
+      yield* instances.prepare(release, [slappart0])
+      expect(prepared).toStrictEqual(isPrepared ? [[`${path}/bin/buildout`, [partition]]] : [])
     }),
   )
 

@@ -1,6 +1,7 @@
 // Keeps one partition as the master wants it: what an actor consists of, and how it is made.
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as FiberHandle from "effect/FiberHandle"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
@@ -23,12 +24,16 @@ import { StatusBoard } from "../../report/StatusBoard.ts"
 import { UsageReports } from "../../report/usage/UsageReports.ts"
 import { type Actor, isBusy, makeActor } from "../Actor.ts"
 import { Outcomes } from "../Outcomes.ts"
+import { BurstWatch } from "./bursts.ts"
 import type { Periods, PartitionWish } from "./decide.ts"
 import { type HealthCheck, makeHealth } from "./Health.ts"
 import { PartitionView } from "./PartitionView.ts"
 import { PartitionWork } from "./PartitionWork.ts"
 import { Supervision } from "./Supervision.ts"
 import { Turnstile } from "./Turnstile.ts"
+
+/** For what is prepared, before the partitions themselves keep the agent busy. */
+const headStart = "200 millis"
 
 export interface PartitionActor extends Actor<PartitionWish> {
   /** Waits until a wish with that order, or a newer one, leaves nothing more to do now. */
@@ -112,7 +117,18 @@ export class PartitionActors extends Context.Service<
           checkPromises: health.check,
         }
       })
-      return PartitionActors.of({ make, assign: dependencies.builder.assign })
+
+      const scope = yield* Effect.scope
+      const bursts = new BurstWatch(config.instanceRoot)
+      const assign = Effect.fnUntraced(function* (partitions: ReadonlyArray<DesiredPartition>) {
+        const { builder } = dependencies
+        yield* builder.assign(partitions)
+        const preparing = yield* Effect.forEach(yield* bursts.look(partitions), ({ ids, software }) =>
+          Effect.forkIn(builder.prepare(software, ids), scope),
+        )
+        if (preparing.length > 0) yield* Effect.timeoutOption(Fiber.awaitAll(preparing), headStart)
+      })
+      return PartitionActors.of({ make, assign })
     }),
   )
 }

@@ -10,15 +10,17 @@ import type { Credentials } from "../../process/privileges.ts"
 import type { HelperError } from "../../process/warm/Conversation.ts"
 import type { Recipes } from "../../process/warm/protocol.ts"
 import type { Confinement, Helper, HelperOptions, WarmHelpers } from "../../process/warm/WarmHelper.ts"
-import type { BuildoutRequest, SharedRelease } from "../Buildout.ts"
+import type { SharedRelease } from "../Buildout.ts"
 import type { PythonWords } from "../launcher.ts"
 import { choose, type Generation, isWorthImporting, restAfter } from "./choose.ts"
 import { eggFolders, type KnownRecipes } from "./recipes.ts"
 import { largestOf, uniqueUsers } from "./users.ts"
 
-/** A request that can be warm. */
+/** An instance that can be warm. */
 export interface Candidate {
-  readonly request: BuildoutRequest
+  readonly directory: string
+  readonly credentials: Credentials | undefined
+  readonly script: string
   readonly shared: SharedRelease
   readonly python: PythonWords
   /** What the release's files are. */
@@ -44,7 +46,7 @@ export interface HelperParts {
   readonly idle: number
   /** Where helpers and what follows them live. */
   readonly scope: Scope.Scope
-  readonly options: (candidate: Candidate) => Pick<HelperOptions, "environment" | "enclosure">
+  readonly options: (release: string) => Pick<HelperOptions, "environment" | "enclosure">
 }
 
 /** Milliseconds in which others may come: too few to be missed by one that then starts an interpreter of its own. */
@@ -83,21 +85,29 @@ export class ReleaseHelpers {
   /** The helper that runs it, which may still be starting; undefined: none. */
   find(candidate: Candidate): Effect.Effect<RunningGeneration | undefined> {
     return Effect.gen({ self: this }, function* () {
-      const { request, shared, stamp } = candidate
-      this.expect(request.directory, request.credentials)
-      let choice = yield* this.#choose(candidate)
-      if (choice._tag === "Cold" && shared.hasOthers && this.#trouble === undefined) {
-        yield* Effect.sleep(gathering)
-        choice = yield* this.#choose(candidate)
-      }
-      const isStart = choice._tag === "Start" && request.credentials !== undefined
-      const instances = isStart ? yield* shared.users : []
+      const { credentials, directory, shared } = candidate
+      this.expect(directory, credentials)
+      const { _tag } = yield* this.#choose(candidate, [])
+      if (_tag === "Cold" && shared.hasOthers && this.#trouble === undefined) yield* Effect.sleep(gathering)
+      return yield* this.prepare(candidate, [])
+    }).pipe(Effect.ensuring(Effect.sync(() => this.forget(candidate.directory))))
+  }
+
+  /** The same for one that will come soon, as others of these users do. */
+  prepare(
+    candidate: Candidate,
+    planned: ReadonlyArray<Credentials | undefined>,
+  ): Effect.Effect<RunningGeneration | undefined> {
+    return Effect.gen({ self: this }, function* () {
+      const { credentials, shared, stamp } = candidate
+      let choice = yield* this.#choose(candidate, planned)
+      const instances = choice._tag === "Start" && credentials !== undefined ? yield* shared.users : []
       // Again: somebody else can have started one meanwhile.
-      choice = yield* this.#choose(candidate)
+      choice = yield* this.#choose(candidate, planned)
       for (const one of this.#generations) if (one.stamp !== stamp) yield* this.#retire(one)
       if (choice._tag === "Start") return yield* this.#open(candidate, choice.replaces, instances)
       return choice._tag === "Use" ? choice.generation : undefined
-    }).pipe(Effect.ensuring(Effect.sync(() => this.forget(candidate.request.directory))))
+    })
   }
 
   /** Keeps a helper while it works. */
@@ -123,10 +133,10 @@ export class ReleaseHelpers {
   /** An instance was built by a fork of the helper: recipes that it uses are imported for those that wait. */
   worked(candidate: Candidate, generation: RunningGeneration, helper: Helper): Effect.Effect<void> {
     const { known, scope } = this.#parts
-    const { request, shared, stamp } = candidate
+    const { directory, shared, stamp } = candidate
     return Effect.gen({ self: this }, function* () {
       this.#failures = 0
-      const found = yield* known.found(shared.directory, stamp, request.directory)
+      const found = yield* known.found(shared.directory, stamp, directory)
       const facts = { found: found.length, imported: generation.recipes.length, waiting: this.#waiting.size }
       if (!isWorthImporting(facts) || generation.isRetired || generation.isImporting) return
       generation.isImporting = true
@@ -160,23 +170,23 @@ export class ReleaseHelpers {
     )
   }
 
-  #choose({ request, stamp }: Candidate) {
+  #choose({ credentials, stamp }: Candidate, planned: ReadonlyArray<Credentials | undefined>) {
     return Effect.map(Clock.currentTimeMillis, (now) => {
       if (this.#trouble !== undefined && now >= this.#trouble.until) this.#trouble = undefined
       const facts = {
-        waiting: [...this.#waiting.values()].map((user) => user?.uid),
+        waiting: [...this.#waiting.values(), ...planned].map((user) => user?.uid),
         generations: [...this.#generations],
         trouble: this.#trouble?.stamp,
       }
-      return choose(facts, request.credentials?.uid, stamp)
+      return choose(facts, credentials?.uid, stamp)
     })
   }
 
   /** For all that wait and all other instances of the release, as far as one helper can hold them. */
-  #confinement({ request, shared }: Candidate, instances: ReadonlyArray<Credentials>): Confinement | undefined {
-    if (request.credentials === undefined) return undefined
+  #confinement({ credentials, shared }: Candidate, instances: ReadonlyArray<Credentials>): Confinement | undefined {
+    if (credentials === undefined) return undefined
     const { owner } = shared
-    const wanted = uniqueUsers([request.credentials, ...this.#waiting.values(), ...instances])
+    const wanted = uniqueUsers([credentials, ...this.#waiting.values(), ...instances])
     return { owner, users: largestOf(wanted, (users) => this.#parts.helpers.canHold({ owner, users })) }
   }
 
@@ -215,16 +225,16 @@ export class ReleaseHelpers {
   /** With the recipes that an earlier helper has imported; without, when that does not work any more. */
   #start(candidate: Candidate, generation: RunningGeneration, confinement: Confinement | undefined) {
     const { helpers, known, options } = this.#parts
-    const { python, request, shared, stamp } = candidate
+    const { python, script, shared, stamp } = candidate
     const start = Effect.suspend(() =>
       helpers.start({
-        script: request.script,
+        script,
         interpreter: python.words,
         restoresNames: python.restoresNames,
         eggFolders: eggFolders(shared.directory),
         directory: shared.directory,
         confinement,
-        ...options(candidate),
+        ...options(shared.directory),
       }),
     ).pipe(Scope.provide(generation.scope))
     const recipes = known.tried(shared.directory, stamp)

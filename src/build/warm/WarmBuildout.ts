@@ -10,7 +10,9 @@ import { succeeding } from "../../process/Spawner.ts"
 import { type Helper, WarmHelpers } from "../../process/warm/WarmHelper.ts"
 import {
   Buildout,
+  type BuildoutInstance,
   type BuildoutRequest,
+  type BuildoutScript,
   commandOf,
   type ExpectedInstance,
   explained,
@@ -31,7 +33,7 @@ export const layerWarm = Layer.effect(
       const isDone = yield* warm.run(request)
       if (!isDone) yield* runCold(request)
     })
-    return Buildout.of({ run, expect: warm.expect })
+    return Buildout.of({ ...warm, run })
   }),
 )
 
@@ -45,8 +47,8 @@ const makeWarm = Effect.gen(function* () {
     known: yield* makeKnownRecipes(instanceRoot),
     idle: warmIdle,
     scope: yield* Effect.scope,
-    options: ({ request, shared: { directory } }) => ({
-      environment: buildEnvironment(inherited, directory, request.instanceRoot),
+    options: (directory) => ({
+      environment: buildEnvironment(inherited, directory, instanceRoot),
       enclosure: containment.enclosure(directory, `warm ${++helperCount}`),
     }),
   }
@@ -61,7 +63,7 @@ const makeWarm = Effect.gen(function* () {
 
   /** True when buildout has run. */
   const run = Effect.fnUntraced(function* (request: BuildoutRequest) {
-    const candidate = yield* candidateOf(request)
+    const candidate = yield* candidateOf(request, request)
     if (candidate === undefined) return false
     const release = releaseAt(candidate.shared.directory)
     const generation = yield* release.find(candidate)
@@ -91,12 +93,22 @@ const makeWarm = Effect.gen(function* () {
     return Effect.asVoid(Effect.acquireRelease(begin, (release) => Effect.sync(() => release.forget(directory))))
   }
 
-  return { run, expect }
+  const prepare = Effect.fnUntraced(function* (script: BuildoutScript, instances: ReadonlyArray<BuildoutInstance>) {
+    const [first] = instances
+    const candidate = first === undefined ? undefined : yield* candidateOf(first, script)
+    if (candidate === undefined) return
+    const users = instances.map(({ credentials }) => credentials)
+    yield* releaseAt(candidate.shared.directory).prepare(candidate, users)
+  })
+
+  return { run, expect, prepare }
 })
 
 /** Undefined for what has to be cold whatever waits. */
-const candidateOf = Effect.fnUntraced(function* (request: BuildoutRequest): Effect.fn.Return<Candidate | undefined> {
-  const { credentials, enclosure, release: shared, script, text } = request
+const candidateOf = Effect.fnUntraced(function* (
+  { credentials, directory, enclosure }: BuildoutInstance,
+  { release: shared, script, text }: BuildoutScript,
+): Effect.fn.Return<Candidate | undefined> {
   const python = shared === undefined ? undefined : pythonOf(text)
   if (shared === undefined || python === undefined) return undefined
   if (credentials !== undefined && !(isOrdinary(credentials) && isOrdinary(shared.owner))) return undefined
@@ -108,7 +120,7 @@ const candidateOf = Effect.fnUntraced(function* (request: BuildoutRequest): Effe
     ...python.words.filter((word) => word.startsWith("/")),
     ...pathsIn(text),
   ]
-  return { request, shared, python, stamp: yield* stampOf(paths) }
+  return { directory, credentials, script, shared, python, stamp: yield* stampOf(paths) }
 })
 
 const runWith = (helper: Helper, request: BuildoutRequest, inherited: Readonly<Record<string, string>>) => {

@@ -88,6 +88,8 @@ class Warm:
         sys.argv[:] = [script]
         if sys.path[:1] == [""]:
             sys.path[0] = os.path.dirname(os.path.abspath(script))
+        # What is imported stays, so that nothing is gained by looking for garbage meanwhile.
+        gc.disable()
         self.scans = Scans()
         sys.meta_path.insert(0, self.scans)
         exec(head, main.__dict__)
@@ -96,6 +98,7 @@ class Warm:
         if self.scans in sys.meta_path:
             sys.meta_path.remove(self.scans)
         self.scans.keep([*sys.path, *folders])
+        gc.enable()
         sys.dont_write_bytecode = writes
         sys.stdout.flush()
         sys.stderr.flush()

@@ -85,7 +85,8 @@ def acting_at_their_end():
             part = getattr(part, "buffer", None) or getattr(part, "raw", None)
     objects = gc.get_objects()
     # Of those that every buildout has: they check how they were used, and warn.
-    acting = {kind for kind in map(type, objects) if hasattr(kind, "__del__") and "pyparsing" not in kind.__module__}
+    kinds = set(map(type, objects))
+    acting = {kind for kind in kinds if hasattr(kind, "__del__") and "pyparsing" not in kind.__module__}
     return [one for one in objects if type(one) in acting and id(one) not in known and not getattr(one, "closed", False)]
 
 

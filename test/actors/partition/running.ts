@@ -48,6 +48,7 @@ export class ScriptedInstances {
         periodicity: () => Effect.sync(() => this.periodicity),
         assign: () => Effect.void,
         expect: () => Effect.void,
+        prepare: () => Effect.void,
         install: this.installs.call,
         runDestroyScript: () => this.destroyScripts.call(undefined),
       }),

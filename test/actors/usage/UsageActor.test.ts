@@ -55,6 +55,7 @@ const machine = Effect.gen(function* () {
     periodicity: () => Effect.undefined,
     assign: () => Effect.void,
     expect: () => Effect.void,
+    prepare: () => Effect.void,
     install: () => Effect.never,
     runDestroyScript: () => Effect.never,
   }

@@ -139,7 +139,19 @@ const agentOf = Effect.fnUntraced(function* (root: string) {
     )
   const run = (uid: number, changes: Partial<BuildoutRequest> = {}): Effect.Effect<Fiber.Fiber<void, BuildError>> =>
     Effect.tap(Effect.forkDetach(Effect.provide(buildout.run(request(uid, changes)), logger)), () => settle)
-  return { root, release, helpers, assigned, starts, warnings, buildout, run, expectUsers, cold: spawner.runs.inputs }
+  return {
+    root,
+    release,
+    helpers,
+    assigned,
+    starts,
+    warnings,
+    buildout,
+    run,
+    request,
+    expectUsers,
+    cold: spawner.runs.inputs,
+  }
 })
 
 describe("a warm buildout", () => {
@@ -149,6 +161,34 @@ describe("a warm buildout", () => {
       yield* expectUsers(1)
       yield* Fiber.join(yield* run(1))
       expect([cold.length, helpers.length]).toStrictEqual([1, 0])
+    }),
+  )
+
+  it.effect("is ready for those that will come soon before they do", () =>
+    Effect.gen(function* () {
+      const { assigned, buildout, cold, helpers, request, run } = yield* machine
+      assigned.push(1, 2, 3)
+      yield* buildout.prepare(request(1), [request(1), request(2)])
+      yield* settle
+      expect(helpers.map(({ uids }) => uids)).toStrictEqual([[1, 2, 3]])
+      const fiber = yield* run(3)
+      yield* (yield* helpers[0]!.runs.next).answer(Effect.succeed(exited(0)))
+      yield* Fiber.join(fiber)
+      expect([cold.length, helpers.length]).toStrictEqual([0, 1])
+    }),
+  )
+
+  it.effect("gets ready for nobody twice, and not for one alone", () =>
+    Effect.gen(function* () {
+      const { buildout, expectUsers, helpers, request, run } = yield* machine
+      yield* buildout.prepare(request(1), [request(1)])
+      yield* settle
+      expect(helpers.length).toBe(0)
+      yield* expectUsers(1, 2)
+      yield* run(1)
+      yield* buildout.prepare(request(1), [request(1), request(2)])
+      yield* settle
+      expect(helpers.length).toBe(1)
     }),
   )
 
@@ -468,7 +508,9 @@ describe("a warm buildout", () => {
     ["a limit on a user's processes", () => ({ enclosure: { ...sessionEnclosure, maxProcesses: 100 } })],
   ])("is never used for %s", ([, changes]) =>
     Effect.gen(function* () {
-      const { cold, expectUsers, helpers, run } = yield* machine
+      const { buildout, cold, expectUsers, helpers, request, run } = yield* machine
+      const requests = [1, 2].map((uid) => request(uid, changes(uid)))
+      yield* buildout.prepare(requests[0]!, requests)
       yield* expectUsers(1, 2)
       for (const uid of [1, 2]) yield* Fiber.join(yield* run(uid, changes(uid)))
       expect([cold.length, helpers.length]).toStrictEqual([2, 0])
