@@ -73,7 +73,8 @@ export class PartitionActors extends Context.Service<
         takeover: yield* Takeover,
         usage: yield* UsageReports,
       }
-      const turnstile = new Turnstile(config.instanceConcurrency ?? processors())
+      // Of a processing, buildout is what takes a processor; before and after it the agent's turn comes.
+      const turnstile = new Turnstile(config.instanceConcurrency ?? 2 * processors())
       const periods: Periods = { maximum: config.maximumPeriodicity, sync: config.syncInterval }
 
       const make = Effect.fnUntraced(function* (id: PartitionId) {
