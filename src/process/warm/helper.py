@@ -97,15 +97,16 @@ class Warm:
 
         if self.scans in sys.meta_path:
             sys.meta_path.remove(self.scans)
-        self.scans.keep([*sys.path, *folders])
-        gc.enable()
-        sys.dont_write_bytecode = writes
+        self.scans.serve()
         sys.stdout.flush()
         sys.stderr.flush()
-        self.main = main.__dict__
-        self.preloaded = Preloaded(folders)
         self.output = os.pread(output, OUTPUT_LIMIT, 0)
         os.close(output)
+        self.scans.keep(sys.path, folders)
+        gc.enable()
+        sys.dont_write_bytecode = writes
+        self.main = main.__dict__
+        self.preloaded = Preloaded(folders)
         self.changed = {name: value for name, value in os.environ.items() if before.get(name) != value}
         self.removed = [name for name in before if name not in os.environ]
         self.acts_at_its_end = False

@@ -69,7 +69,7 @@ def prepare(warm, request, go, report, at):
     sys.argv[:] = [warm.script] + request["arguments"]
     if hasattr(sys, "orig_argv"):
         sys.orig_argv[:] = [sys.executable] + sys.argv
-    warm.scans.keeps = False
+    warm.scans.begin()
     warm.preloaded.check_files()
     rest = warm.output
     while rest:

@@ -1,42 +1,29 @@
 """Keeps what pkg_resources finds in folders: each run of buildout looks through the same ones, some of them often.
 
 A run gets what was found before only where it would find the same: it looks at each file again that tells of a
-distribution, as the user that it is. Folders that only it knows are its own affair.
+distribution, as the user that it is. What is out of the ordinary is never kept, and each run sees for itself.
 """
 
-import copy
+import glob
 import importlib.machinery
-import importlib.util
 import os
+import pkgutil
 import re
 import sys
+import time
+import warnings
+import zipimport
 
 # Versions that every pkg_resources understands without a warning, which would be each run's own.
-PLAIN_VERSION = re.compile(r"\d+(\.\d+)*((a|b|rc|\.post|\.dev)\d+)?")
+PLAIN_VERSION = re.compile(r"[0-9]+(\.[0-9]+)*((a|b|rc|\.post|\.dev)[0-9]+)?")
+# Nanoseconds, more than a file system's clock takes for a step: what changes again within one looks unchanged.
+STEP = 50_000_000
 
 
 def state_of(path):
     """What changes with a file's content, as far as anybody can tell without reading it."""
     status = os.stat(path)
-    return status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def sources(folder):
-    """The files and folders that tell which distributions are in a folder."""
-    yield folder
-    for name in os.listdir(folder):
-        path = os.path.join(folder, name)
-        kind = os.path.splitext(name.lower())[1]
-        if kind in (".egg-info", ".dist-info"):
-            yield path
-            yield from filter(os.path.exists, [path + "/PKG-INFO", path + "/METADATA"])
-        elif kind == ".egg":
-            told = path + "/EGG-INFO/PKG-INFO"
-            yield told if os.path.exists(told) else path
-        elif kind == ".egg-link":
-            yield path
-            with open(path) as link:
-                yield from (os.path.join(folder, line.strip()) for line in link if line.strip())
+    return status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns
 
 
 def are_same(states):
@@ -47,84 +34,187 @@ def are_same(states):
         return False
 
 
-class Scans:
-    def __init__(self):
-        self.keeps = True
-        self.kept = {}
-        # States for the scans that go on, each within the one before it.
-        self.open = []
+class Unclear(Exception):
+    """More decides what is found than what is looked at again."""
 
-    def find_spec(self, name, path=None, target=None):
-        """The first of sys.meta_path, in order to be there as soon as pkg_resources is."""
-        if name != "pkg_resources":
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
-        if spec is not None:
-            loader = spec.loader
 
-            def load(module):
-                del loader.exec_module
-                loader.exec_module(module)
-                self.serve(module)
+def real_path(folder):
+    """As pkg_resources has it."""
+    return os.path.realpath(os.path.normpath(folder))
 
-            loader.exec_module = load
-        return spec
 
-    def serve(self, pkg_resources):
-        kind = importlib.machinery.FileFinder
-        original = getattr(pkg_resources, "find_on_path", None)
-        # Anybody else's is left alone.
-        if original is not None and getattr(pkg_resources, "_distribution_finders", {}).get(kind) is original:
-            self.original = original
-            pkg_resources.register_finder(kind, self.find)
+def is_egg(name):
+    return name.lower().endswith(".egg")
 
-    def keep(self, folders):
-        """For the runs to come: what is in them will be asked for."""
-        pkg_resources = sys.modules.get("pkg_resources")
-        for folder in folders if pkg_resources is not None else ():
-            try:
-                list(pkg_resources.find_distributions(folder))
-            except Exception:
-                # The run that asks for it will fail in the same way.
-                pass
 
-    def find(self, importer, folder, only=False):
-        """A finder of distributions, for pkg_resources."""
-        found, states = self.kept.get((folder, only), (None, {}))
-        if found is None or not are_same(states):
-            # An egg tells all by its name.
-            if not self.keeps or not os.path.isabs(folder) or folder.lower().endswith(".egg"):
-                return self.original(importer, folder, only)
-            found, states = self.scan(importer, folder, only)
-        for outer in self.open:
-            outer.update(states)
-        return [copy.copy(one) for one in found]
-
-    def scan(self, importer, folder, only):
-        try:
-            # First: what changes meanwhile is not kept.
-            states = {path: state_of(path) for path in sources(folder)}
-        except (OSError, ValueError):
-            # It cannot be known: no state is like this one.
-            states = {folder: None}
-        self.open.append(states)
-        try:
-            found = list(self.original(importer, folder, only))
-        finally:
-            self.open.pop()
-        if are_same(states):
-            for one in found:
-                settle(one)
-            self.kept[folder, only] = found, states
-        return found, states
+def sources(folder, only=False):
+    """The files and folders that tell which distributions are in a folder. Raises where they are not all."""
+    told = folder + "/EGG-INFO/PKG-INFO"
+    if is_egg(folder) and os.path.isfile(told):
+        yield told
+        return
+    yield folder
+    for entry in list(os.scandir(folder)):
+        name = entry.name.lower()
+        if name.endswith((".egg-info", ".dist-info")):
+            yield entry.path
+            if name.endswith(".egg-info") and entry.is_dir() and "PKG-INFO" in os.listdir(entry.path):
+                yield entry.path + "/PKG-INFO"
+        elif is_egg(folder) and name == "egg-info":
+            raise Unclear
+        elif only:
+            continue
+        elif is_egg(name):
+            if entry.is_symlink() or not entry.is_dir():
+                raise Unclear
+            yield from sources(entry.path)
+        elif name.endswith(".egg-link"):
+            yield entry.path
+            with open(entry.path) as link:
+                target = os.path.join(folder, next(filter(None, map(str.strip, link)), ""))
+            # A folder is looked through as others are; see `find`.
+            if is_egg(target) or not os.path.isdir(target):
+                raise Unclear
 
 
 def settle(distribution):
-    """Has it think about its version once for all."""
-    try:
-        if PLAIN_VERSION.fullmatch(distribution.version):
-            distribution.hashcmp
-    except ValueError:
-        # It has none.
-        pass
+    """Has it think once for all about a version that no file is read for any more."""
+    if PLAIN_VERSION.fullmatch(vars(distribution).get("_version") or ""):
+        distribution.hashcmp
+
+
+def copy_of(distribution):
+    """Each finds distributions of its own, and changes them."""
+    copy = object.__new__(type(distribution))
+    vars(copy).update(vars(distribution))
+    return copy
+
+
+class Scans:
+    def __init__(self):
+        self.module = None
+        self.keeps = True
+        # By folder and whether only what is directly in it counts: distributions, with the states of what told of
+        # them; None for what is not kept.
+        self.kept = {}
+        # Where they really are.
+        self.places = {}
+        # What decides, besides files, what is found: each with what it was then.
+        self.ways = []
+        # States for the scan that goes on.
+        self.reading = None
+
+    def find_spec(self, name, path=None, target=None):
+        """Finds nothing: as one of sys.meta_path it looks whether pkg_resources has been imported meanwhile."""
+        self.serve()
+        return None
+
+    def serve(self):
+        module = sys.modules.get("pkg_resources")
+        original = getattr(module, "find_on_path", None)
+        normalize = getattr(module, "_normalize_cached", None)
+        finders = getattr(module, "_distribution_finders", {})
+        # Anybody else's is left alone.
+        is_known = original is not None and finders.get(importlib.machinery.FileFinder) is original
+        if self.module is not None or normalize is None or not is_known:
+            return
+        self.module, self.original = module, original
+        self.forget_paths = getattr(normalize, "cache_clear", None) or normalize.__defaults__[0].clear
+        # As the first warning does.
+        vars(module).setdefault("__warningregistry__", {})
+        module.register_finder(importlib.machinery.FileFinder, self.find)
+
+    def keep(self, folders, eggs):
+        """For the runs to come: what is in them will be asked for. `eggs`: folders that eggs are in."""
+        if self.module is None:
+            return
+        paths = [*folders, *eggs, *(egg for folder in eggs for egg in glob.glob(glob.escape(folder) + "/*.egg"))]
+        for path in dict.fromkeys([*paths, *map(real_path, paths)]):
+            importer = pkgutil.get_importer(path)
+            if type(importer) is importlib.machinery.FileFinder and self.known(path, False) is None:
+                self.scan(importer, path, False)
+
+    def begin(self):
+        """In a run: keeps nothing any more, nor what the helper saw of links and archives, which change unseen."""
+        self.keeps = False
+        if self.module is None:
+            return
+        if any(real_path(path) != real for path, real in self.places.items()):
+            self.kept.clear()
+        self.forget_paths()
+        zipimport._zip_directory_cache.clear()
+        for path, importer in list(sys.path_importer_cache.items()):
+            if type(importer) is not importlib.machinery.FileFinder:
+                del sys.path_importer_cache[path]
+
+    def find(self, importer, folder, only=False):
+        """A finder of distributions, for pkg_resources."""
+        if self.reading is not None:
+            # By a link in the folder that is looked through; eggs in there are known already.
+            if not is_egg(folder):
+                self.read(folder, only)
+            yield from self.original(importer, folder, only)
+            return
+        found = self.known(folder, only)
+        if found is None and self.keeps and self.kept.get((folder, only), ()) is not None:
+            found = self.scan(importer, folder, only)
+        if found is not None:
+            yield from map(copy_of, found)
+        elif self.kept.get((folder, only)) is None or not self.is_unchanged():
+            yield from self.original(importer, folder, only)
+        else:
+            # Perhaps it is no folder any longer.
+            del self.kept[folder, only]
+            sys.path_importer_cache.pop(folder, None)
+            yield from self.module.find_distributions(folder, only)
+
+    def known(self, folder, only):
+        kept = self.kept.get((folder, only))
+        return kept[0] if kept is not None and self.is_unchanged() and are_same(kept[1]) else None
+
+    def is_unchanged(self):
+        """False when a recipe has put something of its own in the place of what pkg_resources does."""
+        return all(now == then for now, then in self.ways)
+
+    def scan(self, importer, folder, only):
+        """What is in a folder; None when it cannot be kept."""
+        if not (self.ways and self.is_unchanged()):
+            self.kept.clear()
+            self.ways = [(now, now.copy()) for now in ways_of(self.module)]
+        self.kept[folder, only] = None
+        warned = []
+        warn, warnings.warn = warnings.warn, lambda *arguments, **options: warned.append(arguments)
+        self.reading, begun = {}, time.time_ns()
+        try:
+            # First: what changes meanwhile is not kept.
+            self.read(folder, only)
+            found = list(self.original(importer, folder, only))
+            for one in found:
+                settle(one)
+        except Exception:
+            # A run fails in the same way, or finds out.
+            return None
+        finally:
+            states, self.reading, warnings.warn = self.reading, None, warn
+        if warned or not are_same(states) or max(state[-1] for state in states.values()) > begun - STEP:
+            return None
+        self.kept[folder, only] = found, states
+        return found
+
+    def read(self, folder, only):
+        """Before a folder is looked through."""
+        place = os.path.dirname(folder) if is_egg(folder) else folder
+        real = real_path(folder)
+        if not os.path.isabs(folder) or is_egg(real) != is_egg(folder) or is_egg(folder) and os.path.islink(folder):
+            raise Unclear
+        if self.places.setdefault(place, real_path(place)) != real_path(place):
+            raise Unclear
+        if folder != real:
+            self.reading[folder] = state_of(folder)
+        self.reading.update((path, state_of(path)) for path in sources(real, only))
+
+
+def ways_of(pkg_resources):
+    told = (*pkg_resources._distributionImpl.values(), pkg_resources.PathMetadata, pkg_resources.FileMetadata)
+    kinds = {kind for one in told for kind in one.__mro__ if kind is not object}
+    return [*map(vars, [pkg_resources, *kinds]), pkg_resources._distribution_finders, sys.path_hooks]
