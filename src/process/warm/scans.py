@@ -47,7 +47,7 @@ def is_egg(name):
     return name.lower().endswith(".egg")
 
 
-def sources(folder, only=False):
+def sources(folder):
     """The files and folders that tell which distributions are in a folder. Raises where they are not all."""
     told = folder + "/EGG-INFO/PKG-INFO"
     if is_egg(folder) and os.path.isfile(told):
@@ -62,10 +62,8 @@ def sources(folder, only=False):
                 yield entry.path + "/PKG-INFO"
         elif is_egg(folder) and name == "egg-info":
             raise Unclear
-        elif only:
-            continue
         elif is_egg(name):
-            if entry.is_symlink() or not entry.is_dir():
+            if entry.is_symlink():
                 raise Unclear
             yield from sources(entry.path)
         elif name.endswith(".egg-link"):
@@ -118,7 +116,7 @@ class Scans:
         is_known = original is not None and finders.get(importlib.machinery.FileFinder) is original
         if self.module is not None or normalize is None or not is_known:
             return
-        self.module, self.original = module, original
+        self.module, self.original, self.normalize = module, original, normalize
         self.forget_paths = getattr(normalize, "cache_clear", None) or normalize.__defaults__[0].clear
         # As the first warning does.
         vars(module).setdefault("__warningregistry__", {})
@@ -152,7 +150,7 @@ class Scans:
         if self.reading is not None:
             # By a link in the folder that is looked through; eggs in there are known already.
             if not is_egg(folder):
-                self.read(folder, only)
+                self.read(folder)
             yield from self.original(importer, folder, only)
             return
         found = self.known(folder, only)
@@ -169,8 +167,10 @@ class Scans:
             yield from self.module.find_distributions(folder, only)
 
     def known(self, folder, only):
-        kept = self.kept.get((folder, only))
-        return kept[0] if kept is not None and self.is_unchanged() and are_same(kept[1]) else None
+        found, states, real = self.kept.get((folder, only)) or (None, {}, folder)
+        # What a link leads to is found out once in a process.
+        is_there = folder == real or self.normalize(folder) == real
+        return found if found is not None and is_there and self.is_unchanged() and are_same(states) else None
 
     def is_unchanged(self):
         """False when a recipe has put something of its own in the place of what pkg_resources does."""
@@ -187,7 +187,7 @@ class Scans:
         self.reading, begun = {}, time.time_ns()
         try:
             # First: what changes meanwhile is not kept.
-            self.read(folder, only)
+            self.read(folder)
             found = list(self.original(importer, folder, only))
             for one in found:
                 settle(one)
@@ -198,20 +198,18 @@ class Scans:
             states, self.reading, warnings.warn = self.reading, None, warn
         if warned or not are_same(states) or max(state[-1] for state in states.values()) > begun - STEP:
             return None
-        self.kept[folder, only] = found, states
+        self.kept[folder, only] = found, states, real_path(folder)
         return found
 
-    def read(self, folder, only):
+    def read(self, folder):
         """Before a folder is looked through."""
-        place = os.path.dirname(folder) if is_egg(folder) else folder
+        if not os.path.isabs(folder):
+            raise Unclear
         real = real_path(folder)
-        if not os.path.isabs(folder) or is_egg(real) != is_egg(folder) or is_egg(folder) and os.path.islink(folder):
-            raise Unclear
-        if self.places.setdefault(place, real_path(place)) != real_path(place):
-            raise Unclear
-        if folder != real:
-            self.reading[folder] = state_of(folder)
-        self.reading.update((path, state_of(path)) for path in sources(real, only))
+        place = os.path.dirname(folder) if is_egg(folder) and not os.path.islink(folder) else folder
+        self.places.setdefault(place, real_path(place))
+        paths = sources(real) if folder == real else (folder, *sources(real))
+        self.reading.update((path, state_of(path)) for path in paths)
 
 
 def ways_of(pkg_resources):
