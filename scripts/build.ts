@@ -1,6 +1,7 @@
 // Builds dist/: the library (ES modules with types, by tsc) and slapgrid.js, the program as one executable file.
 // The program is bundled because a single file starts in a third of the time that the module graph takes.
 import { execFileSync } from "node:child_process"
+import { createHash } from "node:crypto"
 import {
   chmodSync,
   copyFileSync,
@@ -36,13 +37,33 @@ for (const file of [...pythonPrograms.values()].flatMap(({ files }) => files)) {
 
 // An import of one of Node's own modules is done when the bundle is read, needed or not: node:http alone takes as long
 // as all the rest, and an older Node ends at node:sqlite before it can be told that it is too old. As a function call it
-// is done when the code that wants it runs. (The bundler's own runtime imports node:module.)
+// is done when the code that wants it runs, and those that Node has not loaded by itself wait until something of theirs is
+// used. (The bundler's own runtime imports node:module.)
 const isLazy = (id: string): boolean => id.startsWith("node:") && id !== "node:module"
+const late = new Set(["child_process", "crypto", "http", "https", "readline", "tls", "worker_threads", "zlib"])
 const lazyBuiltins: Plugin = {
   name: "lazy-builtins",
   resolveId: (id) => (isLazy(id) ? `\0${id}` : undefined),
-  load: (id) =>
-    id.startsWith("\0node:") ? `module.exports = process.getBuiltinModule(${JSON.stringify(id.slice(1))})` : undefined,
+  load: (id) => {
+    if (!id.startsWith("\0node:")) return undefined
+    const name = id.slice(1)
+    const load = `process.getBuiltinModule(${JSON.stringify(name)})`
+    if (!late.has(name.slice("node:".length))) return `module.exports = ${load}`
+    return `let loaded
+for (const name of ${JSON.stringify(Object.keys(process.getBuiltinModule(name) ?? {}))})
+  Object.defineProperty(exports, name, { enumerable: true, get: () => (loaded ??= ${load})[name] })`
+  },
+}
+
+// Effect makes at each start, in 20 ms and 3 MB, what measures the columns of a help text.
+const lateSegmenter: Plugin = {
+  name: "late-segmenter",
+  transform: (code, id) => {
+    if (!id.endsWith("/effect/dist/cli/CliOutput.js")) return undefined
+    const made = /new Intl\.Segmenter\([^)]*\)/
+    if (!made.test(code)) throw new Error(`${id} makes no Intl.Segmenter any more: remove this plugin`)
+    return `let segmenter\n${code.replace(made, (making) => `{ segment: (text) => (segmenter ??= ${making}).segment(text) }`)}`
+  },
 }
 
 /** One file is the whole program: those in Python are in it as text. */
@@ -56,18 +77,21 @@ const textOfPython: Plugin = {
   },
 }
 
-// All of undici (fetch, web sockets, mocks, caches) takes 12 MB of memory; what is used of it, a third.
+// All of undici (fetch, web sockets, mocks, caches) takes 12 MB of memory; what is used of it, a third. Nobody here speaks
+// HTTP/2 (allowH2: false), for which undici has Node load its own at each start.
 const leanUndici: Plugin = {
   name: "lean-undici",
-  resolveId: (id) => (id === "undici" ? "\0undici" : undefined),
-  load: (id) =>
-    id === "\0undici"
+  resolveId: (id) => (id === "undici" ? "\0undici" : id.endsWith("/client-h2.js") ? "\0no-http2" : undefined),
+  load: (id) => {
+    if (id === "\0no-http2") return `module.exports = () => { throw new Error("HTTP/2 is not a part of this program") }`
+    return id === "\0undici"
       ? `import Dispatcher from "undici/lib/dispatcher/dispatcher.js"
 import request from "undici/lib/api/api-request.js"
 Object.assign(Dispatcher.prototype, { request })
 export { default as Agent } from "undici/lib/dispatcher/agent.js"
 export { default as EnvHttpProxyAgent } from "undici/lib/dispatcher/env-http-proxy-agent.js"`
-      : undefined,
+      : undefined
+  },
 }
 
 const transform = { target: "node22" }
@@ -87,7 +111,7 @@ const textOfWorker: Plugin = {
 const bundle = await rolldown({
   input: "src/main.ts",
   platform: "node",
-  plugins: [lazyBuiltins, leanUndici, textOfPython, textOfWorker],
+  plugins: [lazyBuiltins, lateSegmenter, leanUndici, textOfPython, textOfWorker],
   transform,
   // Or V8 compiles every module of the program at once, needed or not: 5 MB for as long as the agent runs.
   optimization: { pifeForModuleWrappers: false },
@@ -105,9 +129,10 @@ const program = `(function (keepCompiled) {"use strict"\n${output[0].code}})`
   .replaceAll(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)
   // In a string or a template. Where that is no way to write it, the program does not start, and the build fails.
   .replaceAll("*/", "*\\/")
+const build = createHash("sha256").update(program).digest("hex").slice(0, 16)
 const before = `#!/usr/bin/env node\n${head[0].code}`
 const line = before.split("\n").length - 1
-writeFileSync(`${target}/slapgrid.js`, `${before}start(function () {/*${program}*/}, ${line})\n`)
+writeFileSync(`${target}/slapgrid.js`, `${before}start(function () {/*${program}*/}, ${line}, "${build}")\n`)
 chmodSync(`${target}/slapgrid.js`, 0o755)
 execFileSync(process.execPath, [`${target}/slapgrid.js`, "--version"])
 mkdirSync(`${target}/compiled`)

@@ -2,7 +2,7 @@
 // two million characters at each start: what V8 made of them for an agent is kept in the directory `compiled` beside
 // slapgrid.js, where there is one. That is code which runs as root: who may write it is decided here (SECURITY.md).
 const oldest = 22
-/** Bytes before the code: a checksum of the program's text, and one of the code. */
+/** Bytes before the code: a checksum of what says which program it is of, and one of the code. */
 const headerSize = 8
 
 /** An older Node gets one line, not the stack of the first thing that it lacks. */
@@ -13,22 +13,23 @@ const requireNode = (): void => {
 }
 
 /**
- * Compiles and runs what the comment in `carrier` has. `line` is the number of lines above it: stacks tell the true ones.
- * The text is a part of the source that Node has in memory already, not another copy.
+ * Compiles and runs what the comment in `carrier` has. The text is a part of the source that Node has in memory already,
+ * not another copy. `line` is the number of lines above it, so that stacks tell the true ones; `build` stands for the text.
  */
-export const start = (carrier: () => void, line: number): void => {
+export const start = (carrier: () => void, line: number, build: string): void => {
   requireNode()
   const source = carrier.toString()
   const program = source.slice(source.indexOf("/*") + 2, source.lastIndexOf("*/"))
   const fs = process.getBuiltinModule("node:fs")
   const { crc32 } = process.getBuiltinModule("node:zlib")
   const { filename } = import.meta
-  const owner = fs.statSync(filename).uid
+  const { mtimeMs, uid: owner } = fs.statSync(filename)
   const directory = `${import.meta.dirname}/compiled`
   // V8's tag has its version, its flags and what the processor can do.
   const tag = process.getBuiltinModule("node:v8").cachedDataVersionTag().toString(16)
   const file = `${directory}/${process.version}-${process.arch}-${tag}`
-  const ofProgram = crc32(Buffer.from(program, "latin1"))
+  // With the time, for those who change a letter of it by hand; V8 knows no more of the text than its length.
+  const ofProgram = crc32(`${build} ${mtimeMs}`)
 
   /** Only what the program's owner wrote and nobody else could change; V8 would take it damaged. */
   const read = (): Buffer | undefined => {
