@@ -3,6 +3,7 @@
 import { parseArgs } from "node:util"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 import { type Cost, type Curve, measureClients, measureCurve, measureQuiet, type Point } from "./convergenceMeasures.ts"
 import { none, samples } from "./measures.ts"
 import { formatTable, type Row, type Samples } from "./table.ts"
@@ -128,7 +129,11 @@ const quiet = Effect.gen(function* () {
   ]
 })
 
-const measures: Readonly<Record<string, Effect.Effect<ReadonlyArray<Row>>>> = { curve, clients, quiet }
+const measures: Readonly<Record<string, Effect.Effect<ReadonlyArray<Row>, never, Scope.Scope>>> = {
+  curve,
+  clients,
+  quiet,
+}
 
 const bench = Effect.gen(function* () {
   const chosen = flags.only.split(",").map((name) => {
@@ -151,4 +156,4 @@ const bench = Effect.gen(function* () {
 })
 
 if (flags.help) process.stdout.write(usage)
-else NodeRuntime.runMain(bench)
+else NodeRuntime.runMain(Effect.scoped(bench))

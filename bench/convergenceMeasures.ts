@@ -1,8 +1,10 @@
 // What the bench of buildouts measures, each bounded in time. Cold runs are made between the others, so that a busy
-// minute of the machine meets both.
+// minute of the machine meets both. Nothing is deleted before all is measured: for minutes after that, ext4 looks through
+// what was deleted for each file that it makes, as no fresh node does.
 import { existsSync } from "node:fs"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 import { getStatus } from "../src/control/ControlClient.ts"
 import { commandOf } from "../test/support/processes.ts"
 import { memoryOf, say, within } from "./measures.ts"
@@ -105,7 +107,7 @@ export interface CurvePlan {
 }
 
 /** Fresh partitions of a release whose recipes import nothing. */
-export const measureCurve = (plan: CurvePlan): Effect.Effect<Curve> =>
+export const measureCurve = (plan: CurvePlan): Effect.Effect<Curve, never, Scope.Scope> =>
   Effect.gen(function* () {
     const { changesAt, counts } = plan
     const node = yield* makeBenchNode("software.cfg", Math.max(...counts))
@@ -134,7 +136,7 @@ export const measureCurve = (plan: CurvePlan): Effect.Effect<Curve> =>
       )
     }
     return { points, cold, changes, helperMemory: helperMemory === 0 ? undefined : helperMemory }
-  }).pipe(Effect.scoped)
+  })
 
 export interface Clients {
   /** With recipes that nobody has heard of, and with those that an earlier agent has found. */
@@ -144,7 +146,7 @@ export interface Clients {
 }
 
 /** Fresh partitions of a release whose recipes import much, and call the master twice. */
-export const measureClients = (count: number, cold: number): Effect.Effect<Clients> =>
+export const measureClients = (count: number, cold: number): Effect.Effect<Clients, never, Scope.Scope> =>
   Effect.gen(function* () {
     const node = yield* makeBenchNode("client.cfg", count)
     const once = Effect.scoped(
@@ -158,7 +160,7 @@ export const measureClients = (count: number, cold: number): Effect.Effect<Clien
     const before = yield* runs
     const known = yield* once
     return { fresh, known, cold: [...before, ...(yield* runs)] }
-  }).pipe(Effect.scoped)
+  })
 
 export interface Quiet {
   /** Seconds from the agent's start until it has the master's first answer, and the processor time of that. */
@@ -187,7 +189,7 @@ const measureSync = ({ master }: BenchNode, { pid }: Agent) =>
   })
 
 /** Partitions that are as the master wants them: what a start and what the syncs after it take. */
-export const measureQuiet = (count: number, rounds: number): Effect.Effect<Quiet> =>
+export const measureQuiet = (count: number, rounds: number): Effect.Effect<Quiet, never, Scope.Scope> =>
   Effect.gen(function* () {
     const node = yield* makeBenchNode("software.cfg", count)
     yield* want(node, count, () => "1")
@@ -222,4 +224,4 @@ export const measureQuiet = (count: number, rounds: number): Effect.Effect<Quiet
     const spawned = childFaults(agent.pid) !== faults || descendants(agent.pid).join() !== children
     yield* stopAgent(agent)
     return { first, started, syncs, spawned }
-  }).pipe(Effect.scoped)
+  })
