@@ -40,7 +40,7 @@ for (const file of [...pythonPrograms.values()].flatMap(({ files }) => files)) {
 // is done when the code that wants it runs, and those that Node has not loaded by itself wait until something of theirs is
 // used. (The bundler's own runtime imports node:module.)
 const isLazy = (id: string): boolean => id.startsWith("node:") && id !== "node:module"
-const late = new Set(["child_process", "crypto", "http", "https", "readline", "tls", "worker_threads", "zlib"])
+const late = new Set(["child_process", "crypto", "http", "readline", "tls", "worker_threads"])
 const lazyBuiltins: Plugin = {
   name: "lazy-builtins",
   resolveId: (id) => (isLazy(id) ? `\0${id}` : undefined),
