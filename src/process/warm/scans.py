@@ -108,19 +108,22 @@ class Scans:
         return None
 
     def serve(self):
-        module = sys.modules.get("pkg_resources")
-        original = getattr(module, "find_on_path", None)
-        normalize = getattr(module, "_normalize_cached", None)
-        finders = getattr(module, "_distribution_finders", {})
-        # Anybody else's is left alone.
-        is_known = original is not None and finders.get(importlib.machinery.FileFinder) is original
-        if self.module is not None or normalize is None or not is_known:
+        module, kind = sys.modules.get("pkg_resources"), importlib.machinery.FileFinder
+        if self.module is not None or module is None:
             return
-        self.module, self.original, self.normalize = module, original, normalize
-        self.forget_paths = getattr(normalize, "cache_clear", None) or normalize.__defaults__[0].clear
+        try:
+            original, normalize = module.find_on_path, module._normalize_cached
+            forget = getattr(normalize, "cache_clear", None) or normalize.__defaults__[0].clear
+            if module._distribution_finders[kind] is not original or not ways_of(module):
+                # Anybody else's is left alone.
+                return
+        except (AttributeError, KeyError, TypeError):
+            # It is half imported, or one that nobody knows.
+            return
+        self.module, self.original, self.normalize, self.forget_paths = module, original, normalize, forget
         # As the first warning does.
         vars(module).setdefault("__warningregistry__", {})
-        module.register_finder(importlib.machinery.FileFinder, self.find)
+        module.register_finder(kind, self.find)
 
     def keep(self, folders, eggs):
         """For the runs to come: what is in them will be asked for. `eggs`: folders that eggs are in."""
@@ -196,7 +199,7 @@ class Scans:
             return None
         finally:
             states, self.reading, warnings.warn = self.reading, None, warn
-        if warned or not are_same(states) or max(state[-1] for state in states.values()) > begun - STEP:
+        if warned or max(state[-1] for state in states.values()) > begun - STEP:
             return None
         self.kept[folder, only] = found, states, real_path(folder)
         return found
@@ -206,7 +209,7 @@ class Scans:
         if not os.path.isabs(folder):
             raise Unclear
         real = real_path(folder)
-        place = os.path.dirname(folder) if is_egg(folder) and not os.path.islink(folder) else folder
+        place = os.path.dirname(folder) if is_egg(folder) else folder
         self.places.setdefault(place, real_path(place))
         paths = sources(real) if folder == real else (folder, *sources(real))
         self.reading.update((path, state_of(path)) for path in paths)

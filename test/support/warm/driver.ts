@@ -2,6 +2,7 @@
 // test that is root needs it as an ordinary user, too: `driver.ts SCRATCH UID GID GROUP`; root's partitions have that uid.
 import { execFileSync } from "node:child_process"
 import {
+  chmodSync,
   chownSync,
   closeSync,
   lstatSync,
@@ -147,6 +148,7 @@ const recipes = [
   "ends",
   "leaves",
   "exit",
+  "finds",
 ].map((entry) => ["corpusrecipes", entry] as const)
 
 /** The real helpers, with these recipes imported before, and how many runs they forked. */
@@ -206,6 +208,11 @@ const compare = Effect.gen(function* () {
   }))
 })
 
+const layMetadata = (folder: string, file: string, name: string, version: string): void => {
+  mkdirSync(folder, { recursive: true })
+  writeFileSync(`${folder}/${file}`, `Metadata-Version: 2.1\nName: ${name}\nVersion: ${version}\n`)
+}
+
 const prepare = (): void => {
   for (const name of ["", "/bin", "/eggs", "/develop-eggs"]) mkdirSync(`${release}${name}`, { mode: 0o755 })
   writeFileSync(`${release}/bin/buildout`, script, { mode: 0o755 })
@@ -216,6 +223,13 @@ const prepare = (): void => {
     stdio: ["ignore", "inherit", "inherit"],
   })
   writeFileSync(`${release}/develop-eggs/corpusrecipes.egg-link`, `${source}\n.`)
+  // What a recipe finds: eggs as older and newer buildouts lay them, and a link that it can change.
+  layMetadata(`${release}/eggs/older-1.0-py3.11.egg/EGG-INFO`, "PKG-INFO", "older", "1.0")
+  layMetadata(`${release}/eggs/newer-1.0-py3.11.egg/newer-1.0.dist-info`, "METADATA", "newer", "1.0")
+  layMetadata(`${release}/other-a/other.egg-info`, "PKG-INFO", "other", "1.0")
+  layMetadata(`${release}/other-b/other.egg-info`, "PKG-INFO", "other", "2.0")
+  writeFileSync(`${release}/develop-eggs/other.egg-link`, `${release}/other-a\n.`)
+  chmodSync(`${release}/develop-eggs/other.egg-link`, 0o666)
 }
 
 const toStderr = Logger.layer([Logger.make(({ message }) => void process.stderr.write(`${String(message)}\n`))])

@@ -28,6 +28,12 @@ const one = (name: string, text: string, more?: string): Profile => ({
 const part = (recipe: string, ...lines: ReadonlyArray<string>): string =>
   ["[part]", `recipe = corpusrecipes:${recipe}`, ...lines, ""].join("\n")
 
+const finds = (how: string): Profile =>
+  one(
+    `what a recipe finds in folders, before and after it changes a ${how}`,
+    part("finds", `how = ${how}`, "folders = @develop-eggs@ @eggs@ /usr/lib/python3/dist-packages"),
+  )
+
 const ends = ["status", "text", "at once", "signal", "abort", "base", "closed"]
 
 export const profiles: ReadonlyArray<Profile> = [
@@ -93,4 +99,8 @@ export const profiles: ReadonlyArray<Profile> = [
     ...one("an option of the command line", part("file", "value = ${buildout:given}")),
     arguments: ["-U", "buildout:given=by hand"],
   },
+  finds("finder"),
+  finds("function"),
+  // The last: nothing is kept for the folder any more.
+  finds("link"),
 ]

@@ -80,8 +80,8 @@ def point(p, link, target):
 def egg_by_links(p):
     put(p / "a/b.egg" / told, info())
     point(p, "d", "a")
-    (p / "eggs").mkdir()
-    point(p, thing, "../d/b.egg")
+    (p / "path").mkdir()
+    point(p, "path/c.egg", "../d/b.egg")
 
 
 def by_way(p):
@@ -211,10 +211,10 @@ CASES = [
     ("a link in place, within the run", 2, mode("eggs/thing.egg-link", 0o666, linked), nothing, look_twice(lambda p: (p / "eggs/thing.egg-link").write_text("../SOURCE\n.\n"))),
     ("what is linked, in place", 2, linked, changing("source/thing.egg-info/PKG-INFO", info("2.0")), look),
     ("a link to nothing yet", 2, changing("eggs/thing.egg-link", "../source"), changing("source/thing.egg-info/PKG-INFO", info()), look),
-    ("a link to an egg", 2, both(egg_by_links, changing("eggs/x.egg-link", "../a/b.egg"), lambda p: (p / thing).unlink()), lambda p: (p / "a/b.egg" / told).unlink(), look),
+    ("a link to an egg", 2, both(egg_by_links, changing("eggs/x.egg-link", "../a/b.egg")), lambda p: (p / "a/b.egg" / told).unlink(), look),
     ("a link to an archive", 1, lambda p: (changing("eggs/x.egg-link", "../a.egg")(p), archive(p / "a.egg")), lambda p: archive(p / "a.egg", "2.0"), look),
     ("an archive", 1, lambda p: archive(p / thing), lambda p: archive(p / thing, "2.0"), look),
-    ("an egg that is a link", 2, both(egg_by_links, nothing), lambda p: ((p / "a").rename(p / "c"), point(p, "d", "c")), look),
+    ("an egg that is a link", 2, egg_by_links, both(lambda p: move(p, "a"), lambda p: point(p, "d", "moved")), lambda p: look(p, "path")),
     ("a folder that is a link", 1, both(egg, move), both(others, relink), look),
     ("a folder that is a link, as it was", 0, both(egg, move), nothing, look),
     ("a folder that is a link, and then another", 2, open_to_all(both(egg, move, others)), nothing, both(relink, look, look)),
@@ -278,6 +278,7 @@ def in_fork(work, *given):
 
 def run_cold(place, run):
     become(run_uid, run_uid)
+    os.chdir("/")
     try:
         run(place)
     except Exception as error:
@@ -291,6 +292,7 @@ def run_warm(place, run, scans, looked):
 
     original, scans.original = scans.original, count
     become(run_uid, run_uid)
+    os.chdir("/")
     scans.begin()
     try:
         run(place)
@@ -299,14 +301,17 @@ def run_warm(place, run, scans, looked):
     print("looked", len(looked))
 
 
-def keep(place, scans):
+def keep(place, scans, meanwhile):
     """As the helper does, and as it goes through folders when it imports recipes."""
     scans.serve()
+    original = scans.original
+    scans.original = lambda *given: (list(original(*given)), meanwhile(place))[0]
     folders = [str(folder) for folder in place.glob("**/eggs")] or [str(place / "eggs")]
     os.chdir(place)
-    scans.keep(["eggs"], folders)
+    scans.keep(["eggs", *map(str, place.glob("**/path"))], folders)
     if any(path.is_file() for path in place.glob("**/*.egg")):
         pkg_resources.Environment(folders)
+    scans.original = original
 
 
 def help(name, place, change, run):
@@ -314,12 +319,10 @@ def help(name, place, change, run):
     names = {}
     exec(open(program).read(), names)
     scans = names["Scans"]()
-    if name == MEANWHILE:
-        scans.read = lambda folder: (names["Scans"].read(scans, folder), change(place))
     if name == BEFORE:
         change(place)
     become(helper_uid, os.getuid())
-    keep(place, scans)
+    keep(place, scans, change if name == MEANWHILE else nothing)
     os.setresuid(*[os.getresuid()[2]] * 3)
     os.setresgid(*[os.getresgid()[2]] * 3)
     if name not in (BEFORE, MEANWHILE):

@@ -172,6 +172,45 @@ class Ends(Recipe):
         return []
 
 
+class Finds(Recipe):
+    """Looks through folders, as buildout does for each recipe, before and after it has changed something."""
+
+    def install(self):
+        import pkg_resources
+
+        folders = self.options["folders"].split()
+        self.look(pkg_resources, folders)
+        how = self.options["how"]
+        if how == "link":
+            path = os.path.join(folders[0], "other.egg-link")
+            self.rewrite(path, "other-a", "other-b")
+        if how == "finder":
+            kind = type(pkg_resources.get_importer(folders[0]))
+            finder = pkg_resources._distribution_finders[kind]
+            pkg_resources.register_finder(kind, lambda *given: list(finder(*given)) * 2)
+        if how == "function":
+            pkg_resources.resolve_egg_link = lambda path: print("asked for " + os.path.basename(path)) or ()
+        self.look(pkg_resources, folders)
+        if how == "link":
+            self.rewrite(path, "other-b", "other-a")
+        return []
+
+    def rewrite(self, path, old, new):
+        with open(path, "r+") as file:
+            text = file.read().replace(old, new)
+            file.seek(0)
+            file.write(text)
+
+    def look(self, pkg_resources, folders):
+        for one in pkg_resources.Environment(folders)._distmap.items():
+            print(one)
+        for folder in folders:
+            for one in pkg_resources.find_distributions(folder):
+                print(type(one).__name__, repr(one), one.key, one.precedence, one.py_version, one.get_entry_map())
+                one.precedence, one.project_name = 7, "changed"
+            print(next(pkg_resources.find_distributions(folder, only=True), None))
+
+
 class Last:
     def __init__(self, path):
         self.path = path

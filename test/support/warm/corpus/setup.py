@@ -1,6 +1,6 @@
 from setuptools import setup
 
-names = ["file", "user-error", "crash", "environment", "forks", "output", "process", "ends", "leaves", "exit"]
+names = ["file", "user-error", "crash", "environment", "forks", "output", "process", "ends", "leaves", "exit", "finds"]
 
 setup(
     name="corpusrecipes",
