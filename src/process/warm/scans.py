@@ -23,7 +23,7 @@ STEP = 50_000_000
 def state_of(path):
     """What changes with a file's content, as far as anybody can tell without reading it."""
     status = os.stat(path)
-    return status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def are_same(states):
@@ -130,6 +130,7 @@ class Scans:
         if self.module is None:
             return
         paths = [*folders, *eggs, *(egg for folder in eggs for egg in glob.glob(glob.escape(folder) + "/*.egg"))]
+        paths = [path for path in paths if isinstance(path, str)]
         for path in dict.fromkeys([*paths, *map(real_path, paths)]):
             importer = pkgutil.get_importer(path)
             if type(importer) is importlib.machinery.FileFinder and self.known(path, False) is None:
@@ -165,7 +166,7 @@ class Scans:
             yield from self.original(importer, folder, only)
         else:
             # Perhaps it is no folder any longer.
-            del self.kept[folder, only]
+            self.kept.pop((folder, only), None)
             sys.path_importer_cache.pop(folder, None)
             yield from self.module.find_distributions(folder, only)
 
