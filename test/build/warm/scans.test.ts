@@ -3,9 +3,10 @@
 import { describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { execFile } from "node:child_process"
-import { copyFileSync } from "node:fs"
+import { copyFileSync, writeFileSync } from "node:fs"
 import { promisify } from "node:util"
 import { expect } from "vitest"
+import { helperSource } from "../../../src/process/warm/source.ts"
 import { makeScratch, runsRootTests } from "../../support/ScratchMachine.ts"
 import { root } from "../../support/slapgrid.ts"
 
@@ -14,6 +15,22 @@ interface Case {
   readonly warm: string
   readonly cold: string
 }
+
+/** The helper as far as its imports, and what its runs would get. */
+const helper = `${helperSource.slice(0, helperSource.indexOf("helper = start()"))}
+told = os.dup(1)
+restore_collections()
+warm = Warm(sys.argv[1], [])
+found = warm.scans.known("/usr/lib/python3/dist-packages", False) or []
+os.write(told, json.dumps(sorted(one.key for one in found)).encode())
+`
+
+const buildout = `import sys
+sys.path[0:0] = ["/usr/lib/python3/dist-packages"]
+import zc.buildout.buildout
+if __name__ == "__main__":
+    pass
+`
 
 const users = [...(runsRootTests ? [false] : []), true]
 
@@ -32,6 +49,16 @@ describe("a run that gets what its helper has found in folders", () => {
       expect(cases.map(({ name, warm }) => ({ name, found: warm }))).toStrictEqual(
         cases.map(({ name, cold }) => ({ name, found: cold })),
       )
+    }).pipe(Effect.scoped),
+  )
+
+  it.live("gets it from a helper that has imported Debian's zc.buildout", () =>
+    Effect.gen(function* () {
+      const { path } = yield* makeScratch
+      writeFileSync(`${path}/buildout`, buildout)
+      const words = ["-c", helper, `${path}/buildout`]
+      const { stdout } = yield* Effect.promise(() => promisify(execFile)("/usr/bin/python3", words, { cwd: path }))
+      expect(JSON.parse(stdout)).toContain("zc.buildout")
     }).pipe(Effect.scoped),
   )
 })
