@@ -32,7 +32,8 @@ export interface RunningGeneration extends Generation {
   readonly scope: Scope.Closeable
   /** Those that it has imported. */
   recipes: Recipes
-  isImporting: boolean
+  /** Done when it no longer imports. */
+  importing: Deferred.Deferred<void> | undefined
   /** Ends it, unless something comes to do. */
   idle: Fiber.Fiber<void> | undefined
   isRetired: boolean
@@ -44,6 +45,8 @@ export interface HelperParts {
   readonly known: KnownRecipes
   /** Milliseconds without work after which a helper ends. */
   readonly idle: number
+  /** How many runs go on while recipes are imported, which each of these has to import itself. */
+  readonly meanwhile: number
   /** Where helpers and what follows them live. */
   readonly scope: Scope.Scope
   readonly options: (release: string) => Pick<HelperOptions, "environment" | "enclosure">
@@ -51,6 +54,8 @@ export interface HelperParts {
 
 /** Milliseconds in which others may come: too few to be missed by one that then starts an interpreter of its own. */
 const gathering = 30
+/** How long a run waits for recipes that are being imported: about as long as it would take to import them itself. */
+const importPatience = "2 seconds"
 
 export class ReleaseHelpers {
   readonly #parts: HelperParts
@@ -125,9 +130,18 @@ export class ReleaseHelpers {
     })
     return Effect.acquireUseRelease(
       begin,
-      () => Effect.flatMap(Deferred.await(generation.ready), work),
+      () =>
+        Deferred.await(generation.ready).pipe(
+          Effect.tap(() => this.#awaitRecipes(generation)),
+          Effect.flatMap(work),
+        ),
       () => end,
     )
+  }
+
+  #awaitRecipes({ importing, running }: RunningGeneration): Effect.Effect<void> {
+    if (importing === undefined || running <= this.#parts.meanwhile) return Effect.void
+    return Effect.asVoid(Effect.timeoutOption(Deferred.await(importing), importPatience))
   }
 
   /** An instance was built by a fork of the helper: recipes that it uses are imported for those that wait. */
@@ -138,19 +152,26 @@ export class ReleaseHelpers {
       this.#failures = 0
       const found = yield* known.found(shared.directory, stamp, directory)
       const facts = { found: found.length, imported: generation.recipes.length, waiting: this.#waiting.size }
-      if (!isWorthImporting(facts) || generation.isRetired || generation.isImporting) return
-      generation.isImporting = true
-      yield* Effect.forkIn(this.#import(candidate, generation, helper, found), scope)
+      if (!isWorthImporting(facts) || generation.isRetired || generation.importing !== undefined) return
+      generation.importing = Deferred.makeUnsafe()
+      yield* Effect.forkIn(this.#import(candidate, generation, helper, found, generation.importing), scope)
     })
   }
 
-  #import({ shared, stamp }: Candidate, generation: RunningGeneration, helper: Helper, recipes: Recipes) {
+  #import(
+    { shared, stamp }: Candidate,
+    generation: RunningGeneration,
+    helper: Helper,
+    recipes: Recipes,
+    done: Deferred.Deferred<void>,
+  ): Effect.Effect<void> {
     const { known } = this.#parts
     return helper.preload(recipes, false).pipe(
+      Effect.ensuring(Deferred.succeed(done, undefined)),
       Effect.flatMap((whyNot) => {
         if (whyNot !== undefined) return this.#avoid(shared.directory, stamp, whyNot)
         generation.recipes = recipes
-        generation.isImporting = false
+        generation.importing = undefined
         return known.keep(shared.directory, stamp, recipes)
       }),
       Effect.catch((error) =>
@@ -203,7 +224,7 @@ export class ReleaseHelpers {
         ready: Deferred.makeUnsafe(),
         scope: yield* Scope.fork(this.#parts.scope),
         recipes: [],
-        isImporting: false,
+        importing: undefined,
         idle: undefined,
         isRetired: false,
         running: 0,

@@ -4,7 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { NodeConfig } from "../../config/NodeConfig.ts"
-import { inheritedEnvironment, stampOf } from "../../files/machine.ts"
+import { inheritedEnvironment, processors, stampOf } from "../../files/machine.ts"
 import { Containment } from "../../process/containment/Containment.ts"
 import { succeeding } from "../../process/Spawner.ts"
 import { type Helper, WarmHelpers } from "../../process/warm/WarmHelper.ts"
@@ -46,6 +46,8 @@ const makeWarm = Effect.gen(function* () {
     helpers: yield* WarmHelpers,
     known: yield* makeKnownRecipes(instanceRoot),
     idle: warmIdle,
+    // Another processor imports.
+    meanwhile: Math.max(1, processors() - 1),
     scope: yield* Effect.scope,
     options: (directory) => ({
       environment: buildEnvironment(inherited, directory, instanceRoot),

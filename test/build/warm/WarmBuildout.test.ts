@@ -14,6 +14,7 @@ import { Buildout, type BuildoutRequest } from "../../../src/build/Buildout.ts"
 import { layerWarm } from "../../../src/build/warm/WarmBuildout.ts"
 import { NodeConfig } from "../../../src/config/NodeConfig.ts"
 import { exited, type ExitStatus, signaled } from "../../../src/domain/ExitStatus.ts"
+import { processors } from "../../../src/files/machine.ts"
 import { Containment, sessionEnclosure } from "../../../src/process/containment/Containment.ts"
 import type { Credentials } from "../../../src/process/privileges.ts"
 import { HelperError } from "../../../src/process/warm/Conversation.ts"
@@ -396,7 +397,7 @@ describe("a warm buildout", () => {
       yield* Fiber.join(first)
       yield* settle
       expect(preloads.inputs).toStrictEqual([{ recipes, areTried: false }])
-      // Not twice, and nobody waits for it.
+      // Not twice, and one alone does not wait for it.
       yield* (yield* runs.next).answer(Effect.succeed(exited(0)))
       const third = yield* run(1)
       yield* (yield* runs.next).answer(Effect.succeed(exited(0)))
@@ -413,6 +414,32 @@ describe("a warm buildout", () => {
       yield* (yield* later.preloads.next).answer(Effect.undefined)
       yield* settle
       expect(later.runs.inputs.length).toBe(1)
+    }),
+  )
+
+  it.effect.each([
+    [
+      "they are there",
+      (helper: ScriptedHelper) => Effect.flatMap(helper.preloads.next, (one) => one.answer(Effect.undefined)),
+    ],
+    ["that takes longer than to import them oneself", () => TestClock.adjust("2 seconds")],
+  ] as const)("lets most runs wait for recipes that are being imported, until %s", ([, end]) =>
+    Effect.gen(function* () {
+      const { expectUsers, helpers, installed, run } = yield* machine
+      installed(1, "[part]\nrecipe = egg\n")
+      yield* expectUsers(1, 2)
+      const first = yield* run(1)
+      yield* expectUsers(1, 2, 3)
+      yield* (yield* helpers[0]!.runs.next).answer(Effect.succeed(exited(0)))
+      yield* Fiber.join(first)
+      // As many as there are other processors, and one more.
+      const meanwhile = Math.max(1, processors() - 1)
+      for (let count = 0; count <= meanwhile; count++) yield* run(1)
+      yield* settle
+      expect(helpers[0]!.runs.inputs.length).toBe(1 + meanwhile)
+      yield* end(helpers[0]!)
+      yield* settle
+      expect(helpers[0]!.runs.inputs.length).toBe(2 + meanwhile)
     }),
   )
 
