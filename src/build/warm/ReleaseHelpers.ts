@@ -151,8 +151,13 @@ export class ReleaseHelpers {
     return Effect.gen({ self: this }, function* () {
       this.#failures = 0
       const found = yield* known.found(shared.directory, stamp, directory)
-      const facts = { found: found.length, imported: generation.recipes.length, waiting: this.#waiting.size }
-      if (!isWorthImporting(facts) || generation.isRetired || generation.importing !== undefined) return
+      const counts = { found: found.length, imported: generation.recipes.length, waiting: this.#waiting.size }
+      if (
+        !isWorthImporting({ ...counts, cost: helper.cost() }) ||
+        generation.isRetired ||
+        generation.importing !== undefined
+      )
+        return
       generation.importing = Deferred.makeUnsafe()
       yield* Effect.forkIn(this.#import(candidate, generation, helper, found, generation.importing), scope)
     })

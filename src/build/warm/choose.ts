@@ -42,16 +42,20 @@ export const choose = <G extends Generation>(
   return uncovered.length < 2 ? { _tag: "Cold" } : { _tag: "Start", replaces: usable }
 }
 
-/** Fewer import their recipes themselves sooner than a helper that tries it first. */
-const fewest = 3
+/** Seconds of processor time: about what a run takes that imports nothing, and what it takes to import for all. */
+const plainRun = 0.05
+const attempt = 0.5
 
-/** Whether those that wait are better off when their helper imports further recipes. Counts. */
+/** Whether those that wait are better off when their helper imports further recipes. */
 export const isWorthImporting = (facts: {
-  /** Recipes that instances of the release use, and those of them that the helper has imported. */
+  /** Count of recipes that instances of the release use, and of those of them that the helper has imported. */
   readonly found: number
   readonly imported: number
+  /** Count of instances. */
   readonly waiting: number
-}): boolean => facts.found > facts.imported && facts.waiting >= fewest
+  /** Seconds of processor time that one of them took. */
+  readonly cost: number
+}): boolean => facts.found > facts.imported && (facts.cost - plainRun) * facts.waiting > attempt
 
 /** Milliseconds for which a release whose helper failed `failures` times in a row is built without one. */
 export const restAfter = (failures: number): number => Math.min(3_600_000, 30_000 * 2 ** (failures - 1))

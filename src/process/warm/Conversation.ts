@@ -29,6 +29,8 @@ export class Conversation {
   readonly entered = Deferred.makeUnsafe<void, HelperError>()
   readonly ready = Deferred.makeUnsafe<void, HelperError>()
   readonly gone = Deferred.makeUnsafe<HelperError>()
+  /** Seconds of processor time that the run took which ended last. */
+  cost = 0
   readonly #runs = new Map<number, Run>()
   #preloading: Deferred.Deferred<string | undefined, HelperError> | undefined
   readonly #watchdogs = new Set<NodeJS.Timeout>()
@@ -125,6 +127,7 @@ export class Conversation {
     if (run === undefined) return this.#break(`it told of run ${id}, which nobody asked for`)
     if ("pid" in message) return void Deferred.doneUnsafe(run.forked, Effect.succeed(message.pid))
     this.#runs.delete(id)
+    this.cost = message.seconds ?? 0
     const error = new HelperError({ isBroken: false, message: `cannot ${message.step ?? "run"}: ${message.why ?? ""}` })
     Deferred.doneUnsafe(run.forked, Effect.fail(error))
     Deferred.doneUnsafe(run.ended, message.step === undefined ? Effect.succeed(message) : Effect.fail(error))

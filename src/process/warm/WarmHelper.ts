@@ -57,6 +57,8 @@ export interface Helper {
    * before are tried in a fork first, while it goes on.
    */
   readonly preload: (recipes: Recipes, areTried: boolean) => Effect.Effect<string | undefined, HelperError>
+  /** Seconds of processor time that the run took which ended last. */
+  readonly cost: () => number
   /** Waits until it has ended, and tells why. */
   readonly gone: Effect.Effect<HelperError>
   /** Bytes that it has in memory; undefined when it is gone. */
@@ -173,6 +175,7 @@ const startHelper = Effect.fnUntraced(function* (options: HelperOptions) {
         // One that is half done, or no longer trusted, is of no use.
         Effect.tapError(() => Effect.sync(() => conversation.close())),
       ),
+    cost: () => conversation.cost,
     gone: Deferred.await(conversation.gone),
     memory: Effect.sync(() => residentMemory(pid)),
   }

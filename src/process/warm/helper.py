@@ -248,9 +248,12 @@ class Helper:
             return self.end_trial(watched)
         child = self.children.pop(watched)
         self.poll.unregister(watched)
-        ended = os.waitid(os.P_PIDFD, watched, os.WEXITED)
-        end = {"end": child.number}
-        end["code" if ended.si_code == os.CLD_EXITED else "signal"] = ended.si_status
+        _, status, usage = os.wait4(child.pid, 0)
+        end = {"end": child.number, "seconds": usage.ru_utime + usage.ru_stime}
+        if os.WIFEXITED(status):
+            end["code"] = os.WEXITSTATUS(status)
+        else:
+            end["signal"] = os.WTERMSIG(status)
         # Empty when it came to its main, which has nothing to write here.
         failed = os.read(child.report, 1 << 16)
         if failed:

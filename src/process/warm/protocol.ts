@@ -26,6 +26,8 @@ const Forked = Schema.Struct({ id: Schema.Int, pid: Schema.Int })
 /** That run is over. With a `step` buildout's main was never reached. */
 const End = Schema.Struct({
   end: Schema.Int,
+  /** Of processor time. */
+  seconds: Schema.optionalKey(Schema.Number),
   code: Schema.optionalKey(Schema.Int),
   signal: Schema.optionalKey(Schema.Int),
   step: Schema.optionalKey(Schema.String),

@@ -48,6 +48,8 @@ class ScriptedHelper {
       pid: 1,
       run: this.runs.call,
       preload: (recipes, areTried) => this.preloads.call({ recipes, areTried }),
+      // So that it is worth it for three to have recipes imported, and not for two.
+      cost: () => 0.25,
       gone: Deferred.await(this.lost),
       memory: Effect.succeed(1),
     }

@@ -1,6 +1,12 @@
 // Who goes cold, who is forked, and when a helper starts.
 import { expect, it } from "vitest"
-import { choose, type Generation, type ReleaseFacts, restAfter } from "../../../src/build/warm/choose.ts"
+import {
+  choose,
+  type Generation,
+  isWorthImporting,
+  type ReleaseFacts,
+  restAfter,
+} from "../../../src/build/warm/choose.ts"
 
 const helper = (uids: ReadonlyArray<number> | undefined, changes: Partial<Generation> = {}): Generation => ({
   uids: uids === undefined ? undefined : new Set(uids),
@@ -61,4 +67,17 @@ it.each<[string, Partial<ReleaseFacts<Generation>>, number | undefined, unknown]
 
 it("a helper that fails again and again is tried ever less often, at least every hour", () => {
   expect([1, 2, 3, 20].map(restAfter)).toStrictEqual([30_000, 60_000, 120_000, 3_600_000])
+})
+
+it.each([
+  // What twenty instances spend on requests and lxml.
+  [{ found: 2, imported: 0, waiting: 17, cost: 0.35 }, true],
+  [{ found: 2, imported: 1, waiting: 17, cost: 0.35 }, true],
+  [{ found: 2, imported: 2, waiting: 17, cost: 0.35 }, false],
+  // One more run that imports them is done sooner than an attempt.
+  [{ found: 2, imported: 0, waiting: 1, cost: 0.35 }, false],
+  // Recipes that import nothing.
+  [{ found: 2, imported: 0, waiting: 500, cost: 0.03 }, false],
+])("of %j it is worth it to import recipes for all: %s", (facts, isWorth) => {
+  expect(isWorthImporting(facts)).toBe(isWorth)
 })
