@@ -9,7 +9,7 @@ import { none, samples } from "./measures.ts"
 import { formatTable, type Row, type Samples } from "./table.ts"
 
 const usage = `npm run bench -- convergence [options]
-  --counts LIST   fresh partitions, smallest first (1,10,40,200,1000)
+  --counts LIST   fresh partitions, smallest first; some can be there more than once (1,10,40,40,40,200,1000)
   --cold N        cold buildouts, made between the others (40)
   --changes N     changes of one partition of 40 (10)
   --quiet N       partitions that are as they should be (1000)
@@ -20,7 +20,7 @@ const usage = `npm run bench -- convergence [options]
 
 const { values: flags } = parseArgs({
   options: {
-    counts: { type: "string", default: "1,10,40,200,1000" },
+    counts: { type: "string", default: "1,10,40,40,40,200,1000" },
     cold: { type: "string", default: "40" },
     changes: { type: "string", default: "10" },
     quiet: { type: "string", default: "1000" },
@@ -49,12 +49,15 @@ const fields = [
 ] as const
 
 const pointRows = ({ cold, points }: Curve): ReadonlyArray<Row> =>
-  points.flatMap(({ cost, count, problem }) =>
+  [...Map.groupBy(points, ({ count }) => count)].flatMap(([count, same]) =>
     fields.map(({ field, unit, what }) => ({
       measure: `${count} fresh partitions${what}`,
       unit,
       aim: count === usual && field === "wall" ? "15× faster on two free cores" : "",
-      slapgrid: cost === undefined ? none(problem) : { values: [cost[field]] },
+      slapgrid: samples(
+        same.map(({ cost }) => cost?.[field]),
+        same.find(({ problem }) => problem !== undefined)?.problem ?? "",
+      ),
       peer: { values: [count * mean(cold, field)] },
     })),
   )
