@@ -211,23 +211,19 @@ export class InstanceBuild extends Context.Service<
         })
       }, Effect.mapError(toBuildError))
 
-      const expect = Effect.fnUntraced(
-        function* (id: PartitionId, software: SoftwareUrl) {
-          const directory = yield* OwnedDirectory.open(`${config.instanceRoot}/${id}`)
-          yield* buildout.expect({
-            release: releaseDirectory(config.softwareRoot, software),
-            directory: directory.path,
-            credentials: yield* credentials(directory),
-          })
-        },
-        // What is wrong with it is told when it is installed.
-        (told) => Effect.ignore(told),
-      )
-
       const instanceAt = Effect.fnUntraced(function* (id: PartitionId) {
         const directory = yield* OwnedDirectory.open(`${config.instanceRoot}/${id}`)
         return { directory: directory.path, credentials: yield* credentials(directory), enclosure: enclosure(id) }
       })
+
+      const expect = (id: PartitionId, software: SoftwareUrl) =>
+        instanceAt(id).pipe(
+          Effect.flatMap((instance) =>
+            buildout.expect({ ...instance, release: releaseDirectory(config.softwareRoot, software) }),
+          ),
+          // What is wrong with it is told when it is installed.
+          Effect.ignore,
+        )
 
       const prepare = Effect.fnUntraced(
         function* (software: SoftwareUrl, ids: ReadonlyArray<PartitionId>) {

@@ -157,6 +157,19 @@ const agentOf = Effect.fnUntraced(function* (root: string) {
   }
 })
 
+/** A helper that was asked to import a recipe of the instance that it has built, for others that wait. */
+const importing = Effect.gen(function* () {
+  const its = yield* machine
+  const { expectUsers, helpers, installed, run } = its
+  installed(1, "[part]\nrecipe = egg\n")
+  yield* expectUsers(1, 2)
+  const first = yield* run(1)
+  yield* expectUsers(1, 2, 3)
+  yield* (yield* helpers[0]!.runs.next).answer(Effect.succeed(exited(0)))
+  yield* Fiber.join(first)
+  return its
+})
+
 describe("a warm buildout", () => {
   it.effect("goes cold at once for one alone", () =>
     Effect.gen(function* () {
@@ -427,13 +440,7 @@ describe("a warm buildout", () => {
     ["that takes longer than to import them oneself", () => TestClock.adjust("2 seconds")],
   ] as const)("lets most runs wait for recipes that are being imported, until %s", ([, end]) =>
     Effect.gen(function* () {
-      const { expectUsers, helpers, installed, run } = yield* machine
-      installed(1, "[part]\nrecipe = egg\n")
-      yield* expectUsers(1, 2)
-      const first = yield* run(1)
-      yield* expectUsers(1, 2, 3)
-      yield* (yield* helpers[0]!.runs.next).answer(Effect.succeed(exited(0)))
-      yield* Fiber.join(first)
+      const { helpers, run } = yield* importing
       // As many as there are other processors, and one more.
       const meanwhile = Math.max(1, processors() - 1)
       for (let count = 0; count <= meanwhile; count++) yield* run(1)
@@ -447,13 +454,7 @@ describe("a warm buildout", () => {
 
   it.effect("leaves recipes to the instances when they cannot be imported for all, also later", () =>
     Effect.gen(function* () {
-      const { again, cold, expectUsers, helpers, installed, run, warnings } = yield* machine
-      installed(1, "[part]\nrecipe = egg\n")
-      yield* expectUsers(1, 2)
-      const first = yield* run(1)
-      yield* expectUsers(1, 2, 3)
-      yield* (yield* helpers[0]!.runs.next).answer(Effect.succeed(exited(0)))
-      yield* Fiber.join(first)
+      const { again, cold, helpers, warnings } = yield* importing
       yield* (yield* helpers[0]!.preloads.next).answer(Effect.succeed("an import prints something"))
       yield* settle
       const next = yield* again
@@ -470,13 +471,7 @@ describe("a warm buildout", () => {
 
   it.effect("thinks nothing worse of recipes when their helper ends for another reason", () =>
     Effect.gen(function* () {
-      const { buildout, expectUsers, helpers, installed, root, run } = yield* machine
-      installed(1, "[part]\nrecipe = egg\n")
-      yield* expectUsers(1, 2)
-      const first = yield* run(1)
-      yield* expectUsers(1, 2, 3)
-      yield* (yield* helpers[0]!.runs.next).answer(Effect.succeed(exited(0)))
-      yield* Fiber.join(first)
+      const { buildout, expectUsers, helpers, root, run } = yield* importing
       // A partition of it has left for another release.
       yield* buildout.expect({ release: `${root}/other`, directory: `${root}/partition2`, credentials: user(2) })
       yield* (yield* helpers[0]!.preloads.next).answer(Effect.fail(broken))
@@ -491,13 +486,7 @@ describe("a warm buildout", () => {
 
   it.effect("starts a helper without recipes when those of an earlier one fail", () =>
     Effect.gen(function* () {
-      const { again, expectUsers, helpers, installed, run } = yield* machine
-      installed(1, "[part]\nrecipe = egg\n")
-      yield* expectUsers(1, 2)
-      const first = yield* run(1)
-      yield* expectUsers(1, 2, 3)
-      yield* (yield* helpers[0]!.runs.next).answer(Effect.succeed(exited(0)))
-      yield* Fiber.join(first)
+      const { again, helpers } = yield* importing
       yield* (yield* helpers[0]!.preloads.next).answer(Effect.undefined)
       yield* settle
       const next = yield* again
