@@ -101,7 +101,6 @@ export class SoftwareBuild extends Context.Service<
       const endBuilds = (path: string) =>
         containment.endOwner(path, {
           except: new Set(),
-          ownUid: () => undefined,
           // Where only the environment tells: what left a buildout's session still has its home.
           isStray: (environment) => environment.has(`HOME=${path}`),
         })

@@ -15,6 +15,7 @@ import { Accounts } from "./Accounts.ts"
 import { Containment, endUser, programMember } from "./containment/Containment.ts"
 import { Departure } from "./Departure.ts"
 import { Inheritances } from "./Inheritances.ts"
+import { Launcher } from "./launcher/Launcher.ts"
 import { LogKeepers } from "./logs/LogKeeper.ts"
 import { StartTurns } from "./service/StartTurns.ts"
 import { makeServiceGroup, type ServiceGroup } from "./service/ServiceGroup.ts"
@@ -87,6 +88,7 @@ export class PartitionServices extends Context.Service<
       const config = yield* NodeConfig
       const accounts = yield* Accounts
       const spawner = yield* Spawner
+      const launcher = yield* Launcher
       const containment = yield* Containment
       const logKeepers = yield* LogKeepers
       const { isLeaving } = yield* Departure
@@ -98,6 +100,11 @@ export class PartitionServices extends Context.Service<
 
       /** The user whose processes are all this partition's and ours. */
       const uidOf = (id: PartitionId) => (isForeign(id) ? undefined : ownUid(config.instanceRoot, id))
+
+      const endUserOf = (id: PartitionId) => {
+        const uid = uidOf(id)
+        return uid === undefined ? undefined : endUser(uid, launcher)
+      }
 
       /** Whether an environment says that a process is of this partition and of ours, and of none of the programs named. */
       const isStrayOf = (id: PartitionId, except: ReadonlyArray<string>) => (environment: ReadonlySet<string>) =>
@@ -146,7 +153,7 @@ export class PartitionServices extends Context.Service<
         const runs = inherited.some(({ inheritance }) => "process" in inheritance)
         yield* containment.endOwner(id, {
           except,
-          ownUid: () => (runs ? undefined : uidOf(id)),
+          endUser: () => (runs ? undefined : endUserOf(id)),
           isStray: isStrayOf(
             id,
             inherited.map(({ spec }) => spec.name),
@@ -156,7 +163,7 @@ export class PartitionServices extends Context.Service<
           inherited,
           endRest: containment.endOwner(id, {
             except: new Set(),
-            ownUid: () => uidOf(id),
+            endUser: () => endUserOf(id),
             isStray: isStrayOf(id, []),
           }),
           dependencies: {
@@ -182,14 +189,14 @@ export class PartitionServices extends Context.Service<
       const prermOf = (id: PartitionId, directory: OwnedDirectory) =>
         paced(Effect.map(directory.programs(prermFolder), (entries) => prermPrograms(id, directory, entries)))
 
-      const endUserOf = Effect.fnUntraced(function* (id: PartitionId, directory: OwnedDirectory) {
+      const endResident = Effect.fnUntraced(function* (id: PartitionId, directory: OwnedDirectory) {
         const uid = uidOf(id)
         const { home = directory.path } = yield* accounts.describe(directory.owner)
         // Somebody who lives elsewhere does other things, too.
-        if (uid === directory.owner.uid && realPath(home) === realPath(directory.path)) yield* endUser(uid)
+        if (uid === directory.owner.uid && realPath(home) === realPath(directory.path)) yield* endUser(uid, launcher)
       })
 
-      return PartitionServices.of({ group, groups, programsOf, prermOf, endUser: endUserOf })
+      return PartitionServices.of({ group, groups, programsOf, prermOf, endUser: endResident })
     }),
   )
 }

@@ -92,9 +92,7 @@ export const checking = Effect.fnUntraced(function* ({
     ),
   )
   // Its cgroups, where there are any.
-  yield* Effect.addFinalizer(() =>
-    Context.get(context, Containment).endOwner(slappart0, { except: new Set(), ownUid: () => undefined }),
-  )
+  yield* Effect.addFinalizer(() => Context.get(context, Containment).endOwner(slappart0, { except: new Set() }))
   const promises = Context.get(context, Promises).of(slappart0)
   const write = (name: string, text: string, mode = 0o755): void => {
     fs.writeFileSync(`${path}/${name}`, text)

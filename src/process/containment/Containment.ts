@@ -10,6 +10,8 @@ import type { PartitionId } from "../../domain/ids.ts"
 import type { ContainmentKind, LimitStatus } from "../../domain/NodeStatus.ts"
 import { showSize } from "../../domain/text.ts"
 import { agentUid, pathExists } from "../../files/machine.ts"
+import type { Launcher } from "../launcher/Launcher.ts"
+import { signalGroup } from "../liveGroups.ts"
 import { allProcesses, environmentOf, type ProcessFacts } from "../procfs.ts"
 import {
   childGroups,
@@ -63,9 +65,9 @@ export interface ContainmentShape {
 export interface OwnerEnd {
   /** Members that go on. */
   readonly except: ReadonlySet<string>
-  /** The owner's uid when nobody else has it and nothing goes on; only asked where nothing better tells. */
-  readonly ownUid: () => number | undefined
-  /** Whether a process with this environment is the owner's and of none that goes on; asked where that uid is missing. */
+  /** Ends the owner's user, when nobody else has it and nothing goes on; only asked where nothing better tells. */
+  readonly endUser?: () => Effect.Effect<void> | undefined
+  /** Whether a process with this environment is the owner's and of none that goes on; asked where no user can be ended. */
   readonly isStray?: (environment: ReadonlySet<string>) => boolean
 }
 
@@ -130,17 +132,25 @@ export const kinOf = (leader: number, processes: ReadonlyArray<ProcessFacts>): R
   return processes.filter(({ pid, state }) => kin.has(pid) && state !== "Z")
 }
 
-/** Kills what `find` shows until it shows nothing, at most for 10 s: what the kernel holds longer, nobody can end. */
-const endAll = (find: () => ReadonlyArray<ProcessFacts>): Effect.Effect<void> =>
-  Effect.suspend(() => {
+/**
+ * Kills what `find` shows until it shows nothing, at most for 10 s: what the kernel holds longer, nobody can end.
+ * `strike` comes before each look. It kills at once what could fork its way past any list of processes, and gives whether
+ * it did: only then is an empty list believed.
+ */
+const endAll = (find: () => ReadonlyArray<ProcessFacts>, strike: Effect.Effect<boolean>): Effect.Effect<void> =>
+  Effect.flatMap(strike, (isStruck) => {
     const found = find()
     for (const { pid } of found) kill(pid)
-    return found.length === 0 ? Effect.void : Effect.fail("alive")
-  }).pipe(Effect.retry({ schedule: Schedule.spaced("10 millis"), times: 1000 }), Effect.ignore)
+    return isStruck && found.length === 0 ? Effect.void : Effect.fail("alive")
+  }).pipe(Effect.retry(Schedule.spaced("10 millis")), Effect.timeout("10 seconds"), Effect.ignore)
 
 /** Kills every process of a user, wherever it runs: for one whom nobody else is. */
-export const endUser = (uid: number): Effect.Effect<void> =>
-  endAll(() => allProcesses().filter((one) => one.state !== "Z" && one.uid === uid))
+export const endUser = (uid: number, { killUser }: Launcher["Service"]): Effect.Effect<void> =>
+  endAll(
+    () => allProcesses().filter((one) => one.state !== "Z" && one.uid === uid),
+    // In a user namespace he may be able to stop or kill the one that is to do it: the next one comes.
+    killUser(uid).pipe(Effect.timeout("1 second"), Effect.isSuccess),
+  )
 
 const kill = (pid: number): void => {
   try {
@@ -159,19 +169,31 @@ const bySession = ({ maxProcesses, status }: LimitPlan): ContainmentShape => {
     groupOf: () => undefined,
     enclosure: (owner) => (limited.has(owner) ? { ...sessionEnclosure, maxProcesses } : sessionEnclosure),
     adopted: () => sessionEnclosure,
-    endOwner: (_owner, { isStray = () => false, ownUid }) =>
-      Effect.suspend(() => {
-        const uid = ownUid()
-        if (uid !== undefined) return endUser(uid)
-        return endAll(() => allProcesses().filter((one) => one.state !== "Z" && isStray(environmentOf(one.pid))))
-      }),
+    endOwner: (_owner, { endUser = () => undefined, isStray = () => false }) =>
+      Effect.suspend(
+        () =>
+          endUser() ??
+          endAll(
+            () => allProcesses().filter((one) => one.state !== "Z" && isStray(environmentOf(one.pid))),
+            Effect.succeed(true),
+          ),
+      ),
   }
 }
 
 /** The place of a session that has no cgroup. */
 export const sessionEnclosure: Enclosure = {
   cgroup: undefined,
-  end: (leader) => (leader === undefined ? Effect.void : endAll(() => kinOf(leader, allProcesses()))),
+  end: (leader) =>
+    leader === undefined
+      ? Effect.void
+      : endAll(
+          () => kinOf(leader, allProcesses()),
+          Effect.sync(() => {
+            signalGroup(leader, "SIGKILL")
+            return true
+          }),
+        ),
 }
 
 const byCgroup = (

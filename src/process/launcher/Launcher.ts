@@ -6,7 +6,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { ExitStatus } from "../../domain/ExitStatus.ts"
-import { Connection, type LaunchError, type LauncherLost, type PipeEnds } from "./Connection.ts"
+import { Connection, LaunchError, type LauncherLost, type PipeEnds } from "./Connection.ts"
 import { descriptorPath, type StartRequest } from "./protocol.ts"
 
 export interface Launched {
@@ -37,6 +37,8 @@ export class Launcher extends Context.Service<
     readonly pipe: Effect.Effect<PipeEnds, LaunchError>
     /** Undefined for a uid without an entry. */
     readonly account: (uid: number) => Effect.Effect<Account | undefined, LaunchError>
+    /** Kills all processes of an ordinary user in one step, wherever they run: kill(2). They may still be there, dying. */
+    readonly killUser: (uid: number) => Effect.Effect<void, LaunchError>
   }
 >()("slapgrid/process/launcher/Launcher") {
   static readonly layer = Layer.effect(
@@ -63,8 +65,17 @@ export class Launcher extends Context.Service<
         const { groups, home, name } = (yield* (yield* current).ask({ account: uid })).answer
         return name === undefined || home === undefined ? undefined : { name, home, groups: groups ?? [] }
       })
+      const killUser = (uid: number) =>
+        current.pipe(
+          Effect.flatMap((through) => through.ask({ kill: uid })),
+          Effect.filterOrFail(
+            ({ answer }) => answer.killed === true,
+            () => new LaunchError({ errno: 0, message: `who was to kill the processes of uid ${uid} was killed` }),
+          ),
+          Effect.asVoid,
+        )
       const pipe = Effect.flatMap(current, (through) => through.pipe)
-      return Launcher.of({ start, collapse, pipe, account })
+      return Launcher.of({ start, collapse, pipe, account, killUser })
     }),
   )
 }

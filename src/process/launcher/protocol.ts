@@ -35,12 +35,17 @@ export interface AccountRequest {
   readonly account: number
 }
 
+/** A forked process becomes that user and kills everything of his. */
+export interface KillRequest {
+  readonly kill: number
+}
+
 /** Asks for a pipe: its ends are open in the launcher until it is told to close them. */
 export interface PipeRequest {
   readonly pipe: true
 }
 
-export type Request = StartRequest | CollapseRequest | AccountRequest | PipeRequest
+export type Request = StartRequest | CollapseRequest | AccountRequest | KillRequest | PipeRequest
 
 /** The answer to the request with that `id`: which fields it has depends on the request. */
 export interface Answer {
@@ -50,6 +55,7 @@ export interface Answer {
   readonly name?: string
   readonly home?: string
   readonly groups?: ReadonlyArray<number>
+  readonly killed?: true
   /** Descriptors of the launcher's. */
   readonly reader?: number
   readonly writer?: number

@@ -3,6 +3,8 @@ import { describe, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { execFileSync } from "node:child_process"
+import { once } from "node:events"
 import * as fs from "node:fs"
 import { expect } from "vitest"
 import { loggingTo } from "../../../src/cli/logging.ts"
@@ -10,8 +12,9 @@ import { exited, signaled } from "../../../src/domain/ExitStatus.ts"
 import { Launcher } from "../../../src/process/launcher/Launcher.ts"
 import { descriptorPath, exitStatusOf, failureOf, type StartRequest } from "../../../src/process/launcher/protocol.ts"
 import { isAlive, statusOf } from "../../support/processes.ts"
-import { scratchDirectory } from "../../support/scratch.ts"
-import { eventually, textOf } from "../../support/waiting.ts"
+import { runsRootTests } from "../../support/ScratchMachine.ts"
+import { scratchDirectory, stranger } from "../../support/scratch.ts"
+import { eventually, inTime, textOf } from "../../support/waiting.ts"
 
 const started = Effect.gen(function* () {
   const root = yield* scratchDirectory
@@ -101,6 +104,59 @@ describe("start", () => {
       yield* exit
       expect(text()).toMatch(/\b77\b/)
     }),
+  )
+})
+
+/** Programs of a user who wants to stay: they are elsewhere before a list of processes is read, or end whoever comes. */
+const stayers = {
+  "forks all the time": "for _ in range(3): os.fork()\nwhile True: hop()",
+  "kills whatever comes": "while True: kill_others(signal.SIGKILL)",
+  "stops whatever comes, and forks all the time": "while True:\n  kill_others(signal.SIGSTOP)\n  hop()",
+}
+
+const asStayer = (code: string): string => `exec /usr/bin/python3 -IS -c '
+import os, signal
+def hop():
+  if not os.path.exists("stay"): os._exit(0)
+  if os.fork(): os._exit(0)
+def kill_others(number):
+  if not os.path.exists("stay"): os._exit(0)
+  try: os.kill(-1, number)
+  except OSError: pass
+os.write(1, b"up")
+${code}'`
+
+describe.runIf(runsRootTests)("killUser", () => {
+  it.live.each(Object.entries(stayers))("ends at once a user who %s", ([, code]) =>
+    Effect.gen(function* () {
+      const { launcher, request, root } = yield* started
+      fs.chmodSync(root, 0o755)
+      fs.writeFileSync(`${root}/stay`, "")
+      yield* Effect.addFinalizer(() => Effect.sync(() => fs.rmSync(`${root}/stay`)))
+      execFileSync("mkfifo", [`${root}/held`])
+      const held = fs.createReadStream(`${root}/held`)
+      const ended = once(held, "end")
+      const other = yield* launcher.start(request("exec sleep 1000", { dies: true }))
+      const user = { ...stranger, groups: [stranger.gid] }
+      yield* launcher.start(request(asStayer(code), { user, output: `${root}/held` }))
+      yield* Effect.promise(() => once(held, "data"))
+      yield* launcher.killUser(stranger.uid)
+      // Whoever runs on holds the other end.
+      yield* inTime("the end of all", 10)(Effect.promise(() => ended))
+      expect(isAlive(other.pid)).toBe(true)
+    }),
+  )
+
+  it.live("refuses root, whose processes are everybody's", () =>
+    Effect.gen(function* () {
+      const { launcher } = yield* started
+      const error = yield* Effect.flip(launcher.killUser(0))
+      expect(error.message).toBe("cannot kill the processes of uid 0: the agent is not allowed to (EPERM)")
+    }),
+  )
+
+  it.live("of one who runs nothing is nothing", () =>
+    Effect.flatMap(started, ({ launcher }) => launcher.killUser(61_299)),
   )
 })
 
