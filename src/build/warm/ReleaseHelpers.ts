@@ -49,7 +49,10 @@ export interface HelperParts {
   readonly meanwhile: number
   /** Where helpers and what follows them live. */
   readonly scope: Scope.Scope
-  readonly options: (release: string) => Pick<HelperOptions, "environment" | "enclosure">
+  /** Where a helper of a release runs: made for it, and gone with its Scope. */
+  readonly place: (
+    release: string,
+  ) => Effect.Effect<Pick<HelperOptions, "environment" | "enclosure">, never, Scope.Scope>
 }
 
 /** Milliseconds in which others may come: too few to be missed by one that then starts an interpreter of its own. */
@@ -250,9 +253,9 @@ export class ReleaseHelpers {
 
   /** With the recipes that an earlier helper has imported; without, when that does not work any more. */
   #start(candidate: Candidate, generation: RunningGeneration, confinement: Confinement | undefined) {
-    const { helpers, known, options } = this.#parts
+    const { helpers, known, place } = this.#parts
     const { python, script, shared, stamp } = candidate
-    const start = Effect.suspend(() =>
+    const start = Effect.flatMap(place(shared.directory), (placed) =>
       helpers.start({
         script,
         interpreter: python.words,
@@ -260,7 +263,7 @@ export class ReleaseHelpers {
         eggFolders: eggFolders(shared.directory),
         directory: shared.directory,
         confinement,
-        ...options(shared.directory),
+        ...placed,
       }),
     ).pipe(Scope.provide(generation.scope))
     const recipes = known.tried(shared.directory, stamp)

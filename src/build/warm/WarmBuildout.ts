@@ -49,9 +49,14 @@ const makeWarm = Effect.gen(function* () {
     // Another processor imports.
     meanwhile: Math.max(1, processors() - 1),
     scope: yield* Effect.scope,
-    options: (directory) => ({
-      environment: buildEnvironment(inherited, directory, instanceRoot),
-      enclosure: containment.enclosure(directory, `warm ${++helperCount}`),
+    place: Effect.fnUntraced(function* (directory: string) {
+      // Not the release's own: the next build of it ends what is there.
+      const owner = `warm ${++helperCount} ${directory}`
+      yield* Effect.addFinalizer(() => containment.endOwner(owner, { except: new Set() }))
+      return {
+        environment: buildEnvironment(inherited, directory, instanceRoot),
+        enclosure: containment.enclosure(owner, "helper"),
+      }
     }),
   }
   /** By the release's directory. */

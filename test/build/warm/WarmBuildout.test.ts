@@ -102,7 +102,15 @@ const agentOf = Effect.fnUntraced(function* (root: string) {
     yield* Effect.addFinalizer(() => Effect.sync(() => void (helper.isOpen = false)))
     return helper.face
   })
-  const containment = { enclosure: () => sessionEnclosure } as unknown as Containment["Service"]
+  /** Whose cgroups there are. */
+  const owners: Array<string> = []
+  const containment = {
+    enclosure: (owner: string) => {
+      owners.push(owner)
+      return sessionEnclosure
+    },
+    endOwner: (owner: string) => Effect.sync(() => void owners.splice(owners.indexOf(owner), 1)),
+  } as unknown as Containment["Service"]
   const context = yield* Layer.build(
     layerWarm.pipe(
       Layer.provide(
@@ -146,6 +154,7 @@ const agentOf = Effect.fnUntraced(function* (root: string) {
     root,
     release,
     helpers,
+    owners,
     assigned,
     starts,
     warnings,
@@ -298,7 +307,7 @@ describe("a warm buildout", () => {
 
   it.effect("keeps an idle helper for warm_idle, counted from its last run", () =>
     Effect.gen(function* () {
-      const { expectUsers, helpers, run } = yield* machine
+      const { expectUsers, helpers, owners, release, run } = yield* machine
       yield* expectUsers(1, 2)
       for (const uid of [1, 2]) {
         const fiber = yield* run(uid)
@@ -308,9 +317,12 @@ describe("a warm buildout", () => {
         yield* TestClock.adjust(59_000)
         expect(helpers[0]?.isOpen).toBe(true)
       }
+      // Not what a build of the release would end.
+      expect(owners).toStrictEqual([`warm 1 ${release}`])
       yield* TestClock.adjust(1000)
       yield* settle
       expect(helpers[0]?.isOpen).toBe(false)
+      expect(owners).toStrictEqual([])
     }),
   )
 
