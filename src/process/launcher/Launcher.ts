@@ -7,7 +7,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { ExitStatus } from "../../domain/ExitStatus.ts"
 import { Connection, LaunchError, type LauncherLost, type PipeEnds } from "./Connection.ts"
-import { descriptorPath, type StartRequest } from "./protocol.ts"
+import { Accounting } from "./Accounting.ts"
+import { type Account, descriptorPath, type StartRequest } from "./protocol.ts"
 
 export interface Launched {
   readonly pid: number
@@ -16,14 +17,6 @@ export interface Launched {
   readonly exit: Effect.Effect<ExitStatus, LauncherLost>
   /** To its process group, unless its leader has ended; false when the launcher is gone. */
   readonly signal: (signal: NodeJS.Signals) => boolean
-}
-
-/** A user's entry in the user database. */
-export interface Account {
-  readonly name: string
-  readonly home: string
-  /** The primary one included. */
-  readonly groups: ReadonlyArray<number>
 }
 
 export class Launcher extends Context.Service<
@@ -61,10 +54,11 @@ export class Launcher extends Context.Service<
       const collapse = Effect.fnUntraced(function* (fd: number, length: number) {
         yield* (yield* current).ask({ collapse: descriptorPath(fd), length })
       })
-      const account = Effect.fnUntraced(function* (uid: number): Effect.fn.Return<Account | undefined, LaunchError> {
-        const { groups, home, name } = (yield* (yield* current).ask({ account: uid })).answer
-        return name === undefined || home === undefined ? undefined : { name, home, groups: groups ?? [] }
-      })
+      const accounting = new Accounting(
+        Effect.fnUntraced(function* (uids) {
+          return (yield* (yield* current).ask({ accounts: uids })).answer.accounts ?? []
+        }),
+      )
       const killUser = (uid: number) =>
         current.pipe(
           Effect.flatMap((through) => through.ask({ kill: uid })),
@@ -75,7 +69,7 @@ export class Launcher extends Context.Service<
           Effect.asVoid,
         )
       const pipe = Effect.flatMap(current, (through) => through.pipe)
-      return Launcher.of({ start, collapse, pipe, account, killUser })
+      return Launcher.of({ start, collapse, pipe, account: accounting.of, killUser })
     }),
   )
 }

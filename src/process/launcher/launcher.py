@@ -114,12 +114,16 @@ def collapse(request, at):
 
 
 def look_up(request, at):
-    """What the user database says of a uid; nothing when it has no entry."""
-    at("look up uid %d" % request["account"])
+    """What the user database says of each uid; null when it has no entry."""
+    return {"accounts": [account_of(uid, at) for uid in request["accounts"]]}
+
+
+def account_of(uid, at):
+    at("look up uid %d" % uid)
     try:
-        entry = pwd.getpwuid(request["account"])
+        entry = pwd.getpwuid(uid)
     except KeyError:
-        return {}
+        return None
     groups = os.getgrouplist(entry.pw_name, entry.pw_gid)
     return {"name": entry.pw_name, "home": entry.pw_dir, "groups": groups}
 
@@ -270,7 +274,10 @@ class Launcher:
 
     def started(self, fd, number, pid, started):
         """The child has become its program, or has answered."""
-        answer = os.read(fd, 1 << 16)
+        answer = rest = os.read(fd, 1 << 16)
+        while rest:
+            rest = os.read(fd, 1 << 16)
+            answer += rest
         self.forget(fd)
         end = self.starting.pop(pid)
         if answer:

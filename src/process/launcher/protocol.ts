@@ -30,9 +30,17 @@ export interface CollapseRequest {
   readonly length: number
 }
 
-/** Asks for a uid's entry in the user database. */
-export interface AccountRequest {
-  readonly account: number
+/** Asks for the entries of uids in the user database. */
+export interface AccountsRequest {
+  readonly accounts: ReadonlyArray<number>
+}
+
+/** A user's entry in the user database. */
+export interface Account {
+  readonly name: string
+  readonly home: string
+  /** The primary one included. */
+  readonly groups: ReadonlyArray<number>
 }
 
 /** A forked process becomes that user and kills everything of his. */
@@ -45,16 +53,15 @@ export interface PipeRequest {
   readonly pipe: true
 }
 
-export type Request = StartRequest | CollapseRequest | AccountRequest | KillRequest | PipeRequest
+export type Request = StartRequest | CollapseRequest | AccountsRequest | KillRequest | PipeRequest
 
 /** The answer to the request with that `id`: which fields it has depends on the request. */
 export interface Answer {
   readonly id: number
   readonly pid?: number
   readonly startTime?: string
-  readonly name?: string
-  readonly home?: string
-  readonly groups?: ReadonlyArray<number>
+  /** In the order of the uids; null for one without an entry. */
+  readonly accounts?: ReadonlyArray<Account | null>
   readonly killed?: true
   /** Descriptors of the launcher's. */
   readonly reader?: number

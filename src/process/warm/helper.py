@@ -9,9 +9,12 @@ standard library only.
 """
 
 import ast
+import collections.abc
+import ctypes
 import gc
 import json
 import os
+import re
 import resource
 import select
 import signal
@@ -22,6 +25,10 @@ import types
 OPEN_FILES = 1024
 # Of what the imports print, which every run would print anew.
 OUTPUT_LIMIT = 1 << 16
+# What abstract classes are asked about by os.environ and logging: they remember the answers.
+ASKED_ABOUT = (dict, str)
+# openssl/crypto.h
+OPENSSL_INIT_NO_ATEXIT = 0x00080000
 
 
 def move(descriptor):
@@ -39,8 +46,6 @@ def limit_open_files():
 
 def restore_collections():
     """Names that Debian's zc.buildout 2.13.2 imports from where they no longer are."""
-    import collections.abc
-
     for name in collections.abc.__all__:
         if not hasattr(collections, name):
             setattr(collections, name, getattr(collections.abc, name))
@@ -66,6 +71,41 @@ def split(path):
         return compile(ast.Module(statements, []), path, "exec", dont_inherit=True)
 
     return code(body[: guards[0]]), code(body[guards[0] :])
+
+
+def skip_cleanup():
+    """Has OpenSSL leave its memory to the kernel when a run ends: to take it apart is to get a copy of all of it."""
+    import importlib.util
+
+    module = importlib.util.find_spec("_hashlib")
+    try:
+        # By the module that is linked with it, before that one is imported.
+        library = ctypes.CDLL(module.origin if module.has_location else None)
+        library.OPENSSL_init_crypto(ctypes.c_uint64(OPENSSL_INIT_NO_ATEXIT), None)
+    except (AttributeError, OSError):
+        # There is none, or another one.
+        pass
+
+
+def fillers():
+    """
+    Objects for each place between others that is free. A run's own go there first, scattered over pages that are shared
+    until then and copied for them. CPython tells where it has room: places of a size class, and how many are free.
+    """
+    if not hasattr(sys, "_debugmallocstats"):
+        return []
+    statistics, stderr = os.memfd_create("statistics"), os.dup(2)
+    os.dup2(statistics, 2)
+    try:
+        sys._debugmallocstats()
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+    text = os.pread(statistics, 1 << 20, 0).decode()
+    os.close(statistics)
+    rows = re.findall(r"^ *\d+ +(\d+) +\d+ +\d+ +(\d+)$", text, re.MULTILINE)
+    least = sys.getsizeof(b"")
+    return [bytes(int(size) - least) for size, free in rows if int(size) >= least for _ in range(int(free))]
 
 
 class Warm:
@@ -103,19 +143,24 @@ class Warm:
         self.output = os.pread(output, OUTPUT_LIMIT, 0)
         os.close(output)
         self.scans.keep(sys.path, folders)
-        gc.enable()
         sys.dont_write_bytecode = writes
         self.main = main.__dict__
         self.preloaded = Preloaded(folders)
         self.changed = {name: value for name, value in os.environ.items() if before.get(name) != value}
         self.removed = [name for name in before if name not in os.environ]
         self.acts_at_its_end = False
+        self.fillers = []
         self.settle()
+        gc.enable()
 
     def settle(self):
-        """What was imported stays: pages that no collection touches stay shared with the children."""
+        """What was imported stays: pages that no collection touches, and no new object, stay shared with the children."""
+        self.scans.rest()
+        for kind in ASKED_ABOUT:
+            issubclass(kind, collections.abc.Mapping)
         gc.collect()
         self.acts_at_its_end = self.acts_at_its_end or bool(acting_at_their_end())
+        self.fillers += fillers()
         gc.freeze()
 
     def environment(self, environment):
@@ -284,6 +329,7 @@ def start():
         os.close(os.pidfd_open(own_pid))
         if restores == "restore":
             restore_collections()
+        skip_cleanup()
         warm = Warm(script, folders)
     except BaseException:
         import traceback

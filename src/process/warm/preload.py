@@ -149,7 +149,7 @@ class Preloaded:
         sys.dont_write_bytecode = writes
         added = [name for name in sys.modules if name not in before]
         files = [getattr(sys.modules[name], "__file__", None) for name in added]
-        self.files.update({path: state_of(path) for path in files if path is not None})
+        self.files.update({path: look_at(path) for path in files if path is not None})
         if added and not self.names:
             working_set.subscribe(self.check_egg, existing=False)
         self.names += added

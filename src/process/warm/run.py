@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import gc
+import itertools
 import json
 import os
 import signal
@@ -10,6 +11,10 @@ import sys
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
+
+# The C library's, with the exit handlers of extension modules.
+exit_process = ctypes.PyDLL(None).exit
+
 
 def put(fd, *descriptors):
     for descriptor in descriptors:
@@ -84,10 +89,11 @@ def acting_at_their_end():
             known.add(id(part))
             part = getattr(part, "buffer", None) or getattr(part, "raw", None)
     objects = gc.get_objects()
-    # Of those that every buildout has: they check how they were used, and warn.
-    kinds = set(map(type, objects))
-    acting = {kind for kind in kinds if hasattr(kind, "__del__") and "pyparsing" not in kind.__module__}
-    return [one for one in objects if type(one) in acting and id(one) not in known and not getattr(one, "closed", False)]
+    kinds = list(map(type, objects))
+    # Not those that every buildout has: they check how they were used, and warn.
+    acting = {kind for kind in set(kinds) if hasattr(kind, "__del__") and "pyparsing" not in kind.__module__}
+    found = itertools.compress(objects, map(acting.__contains__, kinds))
+    return [one for one in found if id(one) not in known and not getattr(one, "closed", False)]
 
 
 def end(warm, status):
@@ -116,8 +122,7 @@ def end(warm, status):
                 stream.flush()
         except BaseException:
             return
-    # The C library's, with the exit handlers of extension modules.
-    ctypes.PyDLL(None).exit(status)
+    exit_process(status)
 
 
 def become_run(warm, request, go, report):

@@ -4,6 +4,7 @@ A run gets what was found before only where it would find the same: it looks at 
 distribution, as the user that it is. What is out of the ordinary is never kept, and each run sees for itself.
 """
 
+import errno
 import glob
 import importlib.machinery
 import os
@@ -20,16 +21,28 @@ PLAIN_VERSION = re.compile(r"[0-9]+(\.[0-9]+)*((a|b|rc|\.post|\.dev)[0-9]+)?")
 STEP = 50_000_000
 
 
-def state_of(path):
+def state_of(status):
     """What changes with a file's content, as far as anybody can tell without reading it."""
-    status = os.stat(path)
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def are_same(states):
-    """Whether this process would read there what was read when those were the states."""
+def look_at(path):
+    """A file's state, and whether everybody can read it, which is as it is for as long as the state is the same."""
+    status = os.stat(path)
     try:
-        return all(state_of(path) == state and os.access(path, os.R_OK) for path, state in states.items())
+        is_public = status.st_mode & 0o444 == 0o444 and "system.posix_acl_access" not in os.listxattr(path)
+    except OSError as error:
+        is_public = error.errno == errno.ENOTSUP
+    return state_of(status), is_public
+
+
+def are_same(looks):
+    """Whether this process would read there what was read when that is how the files looked."""
+    try:
+        return all(
+            state_of(os.stat(path)) == state and (is_public or os.access(path, os.R_OK))
+            for path, (state, is_public) in looks.items()
+        )
     except OSError:
         return False
 
@@ -92,14 +105,16 @@ class Scans:
     def __init__(self):
         self.module = None
         self.keeps = True
-        # By folder and whether only what is directly in it counts: distributions, with the states of what told of
-        # them; None for what is not kept.
+        # For so short a time nothing is looked at again.
+        self.is_starting = True
+        # By folder and whether only what is directly in it counts: distributions, and how the files looked that told
+        # of them; None for what is not kept.
         self.kept = {}
         # Where they really are.
         self.places = {}
         # What decides, besides files, what is found: each with what it was then.
         self.ways = []
-        # States for the scan that goes on.
+        # How files look that the scan reads which goes on.
         self.reading = None
 
     def find_spec(self, name, path=None, target=None):
@@ -136,18 +151,22 @@ class Scans:
             if type(importer) is importlib.machinery.FileFinder and self.known(path, False) is None:
                 self.scan(importer, path, False)
 
-    def begin(self):
-        """In a run: keeps nothing any more, nor what the helper saw of links and archives, which change unseen."""
-        self.keeps = False
+    def rest(self):
+        """Between what the helper imports: forgets what it saw of links and archives, which change unseen."""
+        self.is_starting = False
         if self.module is None:
             return
-        if any(real_path(path) != real for path, real in self.places.items()):
-            self.kept.clear()
         self.forget_paths()
         zipimport._zip_directory_cache.clear()
         for path, importer in list(sys.path_importer_cache.items()):
             if type(importer) is not importlib.machinery.FileFinder:
                 del sys.path_importer_cache[path]
+
+    def begin(self):
+        """In a run: keeps nothing any more."""
+        self.keeps = False
+        if any(real_path(path) != real for path, real in self.places.items()):
+            self.kept.clear()
 
     def find(self, importer, folder, only=False):
         """A finder of distributions, for pkg_resources."""
@@ -171,10 +190,12 @@ class Scans:
             yield from self.module.find_distributions(folder, only)
 
     def known(self, folder, only):
-        found, states, real = self.kept.get((folder, only)) or (None, {}, folder)
+        found, looks, real = self.kept.get((folder, only)) or (None, {}, folder)
         # What a link leads to is found out once in a process.
         is_there = folder == real or self.normalize(folder) == real
-        return found if found is not None and is_there and self.is_unchanged() and are_same(states) else None
+        if found is None or not is_there or not self.is_unchanged():
+            return None
+        return found if self.is_starting or are_same(looks) else None
 
     def is_unchanged(self):
         """False when a recipe has put something of its own in the place of what pkg_resources does."""
@@ -199,10 +220,10 @@ class Scans:
             # A run fails in the same way, or finds out.
             return None
         finally:
-            states, self.reading, warnings.warn = self.reading, None, warn
-        if warned or max(state[-1] for state in states.values()) > begun - STEP:
+            looks, self.reading, warnings.warn = self.reading, None, warn
+        if warned or max(state[-1] for state, _ in looks.values()) > begun - STEP:
             return None
-        self.kept[folder, only] = found, states, real_path(folder)
+        self.kept[folder, only] = found, looks, real_path(folder)
         return found
 
     def read(self, folder):
@@ -213,7 +234,7 @@ class Scans:
         place = os.path.dirname(folder) if is_egg(folder) else folder
         self.places.setdefault(place, real_path(place))
         paths = sources(real) if folder == real else (folder, *sources(real))
-        self.reading.update((path, state_of(path)) for path in paths)
+        self.reading.update((path, look_at(path)) for path in paths)
 
 
 def ways_of(pkg_resources):

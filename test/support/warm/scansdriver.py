@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import shutil
+import struct
 import sys
 import time
 import traceback
@@ -181,6 +182,13 @@ def given_away(path, lay):
     return lambda p: (lay(p), os.chown(p / path, run_uid, run_uid), (p / path).chmod(0o400))
 
 
+def denied(path, lay):
+    """By an access control list (linux/posix_acl_xattr.h): its mode says that everybody can read it."""
+    entries = (1, 6, -1), (2, 0, run_uid), (4, 4, -1), (16, 4, -1), (32, 4, -1)
+    value = struct.pack("=I", 2) + b"".join(struct.pack("=HHi", *entry) for entry in entries)
+    return lambda p: (lay(p), os.setxattr(p / path, "system.posix_acl_access", value))
+
+
 # By name of the case: what changes then changes not after the helper has kept things, but before or meanwhile.
 BEFORE, MEANWHILE = "metadata that has just changed", "metadata that changes meanwhile"
 thing, told = "eggs/thing-1.0-py3.11.egg", "EGG-INFO/PKG-INFO"
@@ -243,6 +251,7 @@ OF_TWO_USERS = [
     ("metadata that only the helper can read", 1, mode("eggs/thing-1.0.egg-info/PKG-INFO", 0o600, installed), nothing, look),
     ("one file that only the helper can read", 1, mode("eggs/old-1.0.egg-info", 0o600, installed), nothing, look),
     ("a link that only the helper can read", 1, mode("eggs/thing.egg-link", 0o600, linked), nothing, look),
+    ("metadata that a list keeps from the run", 1, denied("eggs/thing-1.0.egg-info/PKG-INFO", installed), nothing, look),
     ("metadata that only the run can read", 1, given_away("eggs/thing-1.0.egg-info/PKG-INFO", installed), nothing, look),
     ("metadata that only the run can enter", 1, mode("eggs/thing-1.0.egg-info", 0o647, installed), nothing, look),
     ("a folder that only the run can list", 2, mode("eggs", 0o317, egg), nothing, look),
@@ -309,8 +318,10 @@ def keep(place, scans, meanwhile):
     folders = [str(folder) for folder in place.glob("**/eggs")] or [str(place / "eggs")]
     os.chdir(place)
     scans.keep(["eggs", *map(str, place.glob("**/path"))], folders)
+    scans.rest()
     if any(path.is_file() for path in place.glob("**/*.egg")):
         pkg_resources.Environment(folders)
+        scans.rest()
     scans.original = original
 
 
