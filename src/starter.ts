@@ -5,6 +5,9 @@ const oldest = 22
 /** Bytes before the code: a checksum of what says which program it is of, and one of the code. */
 const headerSize = 8
 
+/** How much more there has to be to be worth another file. */
+const growth = 1.02
+
 /** An older Node gets one line, not the stack of the first thing that it lacks. */
 const requireNode = (): void => {
   if (Number(process.versions.node.split(".")[0]) >= oldest) return
@@ -21,12 +24,15 @@ export const start = (carrier: () => void, line: number, build: string): void =>
   const source = carrier.toString()
   const program = source.slice(source.indexOf("/*") + 2, source.lastIndexOf("*/"))
   const fs = process.getBuiltinModule("node:fs")
+  const v8 = process.getBuiltinModule("node:v8")
   const { crc32 } = process.getBuiltinModule("node:zlib")
   const { filename } = import.meta
   const { mtimeMs, uid: owner } = fs.statSync(filename)
   const directory = `${import.meta.dirname}/compiled`
+  // V8's own attempts at an idle heap come after the agent's (cli/heap.ts), find nothing left and take as long.
+  v8.setFlagsFromString("--memory-reducer-gc-count=0")
   // V8's tag has its version, its flags and what the processor can do.
-  const tag = process.getBuiltinModule("node:v8").cachedDataVersionTag().toString(16)
+  const tag = v8.cachedDataVersionTag().toString(16)
   const file = `${directory}/${process.version}-${process.arch}-${tag}`
   // With the time, for those who change a letter of it by hand; V8 knows no more of the text than its length.
   const ofProgram = crc32(`${build} ${mtimeMs}`)
@@ -53,19 +59,24 @@ export const start = (carrier: () => void, line: number, build: string): void =>
   const { Script } = process.getBuiltinModule("node:vm")
   const script = new Script(program, { filename, lineOffset: line, ...(cachedData && { cachedData }) })
 
+  // An agent compiles more, the more it has to do.
+  let enough = script.cachedDataRejected === false && cachedData !== undefined ? cachedData.length * growth : 0
+
   /** For the next start. Nobody but the owner leaves files there, and a start goes well without. */
   const keepCompiled = (): void => {
-    if (script.cachedDataRejected === false || process.geteuid?.() !== owner) return
+    if (process.geteuid?.() !== owner) return
     const unfinished = `${file}.new`
     try {
       fs.accessSync(directory, fs.constants.W_OK)
       const code = script.createCachedData()
+      if (code.length < enough) return
       const header = Buffer.alloc(headerSize)
       header.writeUInt32LE(ofProgram, 0)
       header.writeUInt32LE(crc32(code), 4)
       fs.rmSync(unfinished, { force: true })
       fs.writeFileSync(unfinished, Buffer.concat([header, code]), { flag: "wx", mode: 0o644 })
       fs.renameSync(unfinished, file)
+      enough = code.length * growth
     } catch {
       // A directory that is missing or cannot be written, a full disk.
     }

@@ -30,7 +30,11 @@ export interface BuildoutRequest extends BuildoutScript {
   readonly timeout: number | undefined
   readonly enclosure: Enclosure
   readonly umask?: number
+  readonly aside?: Aside
 }
+
+/** Waits for something that takes time but no processor, and lets others go on meanwhile. */
+export type Aside = <A, E>(wait: Effect.Effect<A, E>) => Effect.Effect<A, E>
 
 /** A release as its instances share it. */
 export interface SharedRelease {

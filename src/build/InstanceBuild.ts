@@ -14,7 +14,7 @@ import { Containment } from "../process/containment/Containment.ts"
 import type { Credentials } from "../process/privileges.ts"
 import { Spawner } from "../process/Spawner.ts"
 import { BuildError, checkFreeSpace, toBuildError } from "./BuildError.ts"
-import { Buildout, type BuildoutScript } from "./Buildout.ts"
+import { type Aside, Buildout, type BuildoutScript } from "./Buildout.ts"
 import { buildEnvironment } from "./environment.ts"
 import { invocation } from "./launcher.ts"
 import { readPeriodicity } from "./periodicity.ts"
@@ -31,6 +31,7 @@ export interface InstanceRequest {
   readonly log: number
   /** buildout stops to be looked at where it fails. */
   readonly isDebug: boolean
+  readonly aside?: Aside
 }
 
 const requiredMode = 0o750
@@ -208,6 +209,7 @@ export class InstanceBuild extends Context.Service<
           log: request.log,
           timeout: config.partitionTimeout,
           enclosure: enclosure(request.id),
+          ...(request.aside && { aside: request.aside }),
         })
       }, Effect.mapError(toBuildError))
 

@@ -3,7 +3,7 @@
 /** The starter's, around the built program; the sources run without. */
 declare const keepCompiled: (() => void) | undefined
 
-/** Has to come before V8 gets other flags: it takes no code that was compiled under different ones. */
+/** Has to come under the flags that the program was started with: V8 takes no code that was compiled under others. */
 export const keepForNextStart = (): void => {
   if (typeof keepCompiled === "function") keepCompiled()
 }

@@ -15,16 +15,11 @@ const worthwhileGrowth = 1.25
 
 /** The collection that also gives memory back to the machine; V8 itself does that only when memory runs out. */
 const compact = (): void => {
+  // The flag is a part of what the program was compiled under.
   v8.setFlagsFromString("--expose-gc")
   const collect: (options: object) => void = vm.runInNewContext("gc")
+  v8.setFlagsFromString("--no-expose-gc")
   collect({ type: "major", flavor: "last-resort", execution: "sync" })
-}
-
-/** Before the first compaction: what a start compiles has been compiled, and there is nothing else to do. */
-const prepare = (): void => {
-  keepForNextStart()
-  // V8's own attempts at an idle heap come after ours, find nothing left and take as long.
-  v8.setFlagsFromString("--memory-reducer-gc-count=0")
 }
 
 /** Compacts the heap whenever it has grown and there is nothing else to do; runs until it is interrupted. */
@@ -36,7 +31,8 @@ export const keepHeapSmall: Effect.Effect<void> = Effect.suspend(() => {
     const { utilization } = performance.eventLoopUtilization(now, last)
     last = now
     if (utilization > idleUtilization || process.memoryUsage().heapTotal < compacted * worthwhileGrowth) return
-    if (compacted === 0) prepare()
+    // Of what it has done until now, what it compiled is there.
+    keepForNextStart()
     compact()
     compacted = process.memoryUsage().heapTotal
   }).pipe(Effect.schedule(Schedule.spaced(lookInterval)), Effect.asVoid)

@@ -56,8 +56,19 @@ const idle = (node: TestNode, program: string) =>
   Effect.gen(function* () {
     const words = [`--import=data:text/javascript,${encodeURIComponent(announce)}`, program]
     const agent = yield* start([process.execPath, ...words, "--configuration-file", node.configFile])
-    yield* agent.awaitLine("V8 gets --memory-reducer")
+    yield* agent.awaitLine("V8 gets --no-expose-gc")
   }).pipe(Effect.scoped)
+
+/** Has it keep what it has compiled before it does anything. */
+const hasty = `import vm from "node:vm"
+const { runInThisContext } = vm.Script.prototype
+vm.Script.prototype.runInThisContext = function (...options) {
+  const program = runInThisContext.apply(this, options)
+  return (keepCompiled) => {
+    keepCompiled()
+    program(keepCompiled)
+  }
+}`
 
 /** What it says its version is. */
 const versionOf = Effect.fnUntraced(function* (
@@ -119,6 +130,21 @@ layer(Installed.layer, { excludeTestServices: true, timeout: "2 minutes" })("wha
       yield* idle(node, program)
       assert.strictEqual(readFileSync(file).readUInt32LE(0), own.readUInt32LE(0), "another takes its place")
       assert.strictEqual(readdirSync(compiled).length, 1)
+    }),
+  )
+
+  it.effect("is kept again by an agent that has compiled more, and not by one that has not", () =>
+    Effect.gen(function* () {
+      const { file, node, program } = yield* Installed
+      rmSync(file, { force: true })
+      const words = [`--import=data:text/javascript,${encodeURIComponent(hasty)}`, program, "--version"]
+      yield* runToEnd([process.execPath, ...words])
+      const { size } = lstatSync(file)
+      yield* idle(node, program)
+      const kept = lstatSync(file)
+      assert.isAbove(kept.size, size * 1.1)
+      yield* idle(node, program)
+      assert.strictEqual(lstatSync(file).ino, kept.ino)
     }),
   )
 

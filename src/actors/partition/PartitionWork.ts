@@ -2,6 +2,7 @@
 // agent has to remember about it is the actor's; what other programs read lies in the partition.
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import type { Aside } from "../../build/Buildout.ts"
 import type { DesiredPartition } from "../../domain/DesiredState.ts"
 import type { PartitionId, SoftwareUrl } from "../../domain/ids.ts"
 import { OwnedDirectory } from "../../files/OwnedDirectory.ts"
@@ -58,7 +59,7 @@ export class PartitionWork {
   /** Installs the instance, whose services are not touched; gives which instances it requested, if it says so. */
   install(
     partition: DesiredPartition,
-    { isDebug, reason }: { readonly reason: string; readonly isDebug: boolean },
+    { aside, isDebug, reason }: { readonly reason: string; readonly isDebug: boolean; readonly aside: Aside },
   ): Effect.Effect<ReadonlyArray<string> | undefined, PartitionError> {
     const { builder, client, config } = this.#dependencies
     return Effect.gen({ self: this }, function* () {
@@ -77,7 +78,7 @@ export class PartitionWork {
           message: `the master wants ${this.id} ${requested} but names no software release`,
         })
       }
-      yield* builder.install({ id: this.id, software, requested, directory, log, isDebug })
+      yield* builder.install({ id: this.id, software, requested, directory, log, isDebug, aside })
       yield* freezeDelay(directory, partition.filter["retention_delay"])
       yield* note(log, "processed")
       return yield* requestsOf(this.id, directory)

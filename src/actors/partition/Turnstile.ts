@@ -3,8 +3,7 @@
 // one wait; and what changed never waits for the others alone: one of it is let in beyond the limit.
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Scope from "effect/Scope"
+import type { Aside } from "../../build/Buildout.ts"
 
 /** Why it is processed, the most urgent first. */
 export const ranks = ["Changed", "Retried", "Aged"] as const
@@ -55,28 +54,46 @@ export class Turnstile {
     this.#limit = limit
   }
 
-  /** Waits for a turn and works. Work that hangs gives its turn up after a while: it must not hold all others. */
-  inTurn<A, E>(turn: Turn, work: Effect.Effect<A, E>): Effect.Effect<A, E> {
-    return Effect.flatMap(Scope.make(), (scope) => {
-      const giveBack = Scope.close(scope, Exit.void)
-      const working = Effect.andThen(Effect.forkScoped(Effect.delay(giveBack, turnLimit)), work)
-      return Scope.provide(this.#enter(turn), scope).pipe(
-        Effect.andThen(Effect.scoped(working)),
-        Effect.ensuring(giveBack),
+  /**
+   * Waits for a turn and works. Work that waits for something itself steps `aside` for that: others have its turn, and it
+   * gets another one afterwards. Work that hangs gives its turn up after a while: it must not hold all others.
+   */
+  inTurn<A, E>(turn: Turn, work: (aside: Aside) => Effect.Effect<A, E>): Effect.Effect<A, E> {
+    return Effect.gen({ self: this }, function* () {
+      const scope = yield* Effect.scope
+      let visitor = this.#arrive(turn)
+      const leave = Effect.suspend(() => this.#leaving(visitor))
+      const enter = Effect.suspend(() => {
+        const { isIn } = visitor
+        return Effect.andThen(
+          Deferred.await(isIn),
+          Effect.forkIn(Effect.delay(this.#leaving(visitor), turnLimit), scope),
+        )
+      })
+      const aside: Aside = (wait) =>
+        Effect.flatMap(Effect.andThen(leave, Effect.exit(wait)), (exit) => {
+          visitor = this.#arrive(turn)
+          return Effect.andThen(enter, exit)
+        })
+      return yield* Effect.ensuring(
+        Effect.andThen(
+          enter,
+          Effect.suspend(() => work(aside)),
+        ),
+        leave,
       )
-    })
+    }).pipe(Effect.scoped)
   }
 
-  #enter(turn: Turn): Effect.Effect<void, never, Scope.Scope> {
-    return Effect.suspend(() => {
-      const visitor: Visitor = { ...turn, isIn: Deferred.makeUnsafe() }
-      this.#waiting.push(visitor)
-      this.#letIn()
-      return Effect.andThen(
-        Effect.addFinalizer(() => Effect.sync(() => this.#leave(visitor))),
-        Deferred.await(visitor.isIn),
-      )
-    })
+  #arrive(turn: Turn): Visitor {
+    const visitor: Visitor = { ...turn, isIn: Deferred.makeUnsafe() }
+    this.#waiting.push(visitor)
+    this.#letIn()
+    return visitor
+  }
+
+  #leaving(visitor: Visitor): Effect.Effect<void> {
+    return Effect.sync(() => this.#leave(visitor))
   }
 
   #leave(visitor: Visitor): void {

@@ -2,6 +2,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as FiberHandle from "effect/FiberHandle"
+import type { Aside } from "../../build/Buildout.ts"
 import type { PartitionReport } from "../../domain/Report.ts"
 import type { Delivery } from "../../report/Outbox.ts"
 import { orderOf, type PartitionDecision, type PartitionMemory, type PartitionWish, remember } from "./decide.ts"
@@ -19,12 +20,12 @@ interface Processing extends Extract<PartitionDecision, { readonly _tag: "Proces
 
 /** Waits for a turn and installs; gives which instances it requested, if its recipes say so. */
 const install = ({ turnstile, view, work }: PartitionParts, wish: PartitionWish, processing: Processing) => {
-  const installing = Effect.gen(function* () {
+  const installing = Effect.fnUntraced(function* (aside: Aside) {
     const { onTurn, reason } = processing
     onTurn()
     yield* view.show("installing")
     yield* Effect.logInfo(`processing ${work.id}: ${reason}`)
-    return yield* work.install(wish.partition, { reason, isDebug: wish.order?.isDebug === true })
+    return yield* work.install(wish.partition, { reason, isDebug: wish.order?.isDebug === true, aside })
   })
   const inTurn = turnstile.inTurn({ rank: processing.rank, release: wish.partition.software }, installing)
   return Effect.scoped(Effect.andThen(work.expectInstall(wish.partition), inTurn))

@@ -5,12 +5,13 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import { identity } from "effect/Function"
 import * as Scope from "effect/Scope"
 import type { Credentials } from "../../process/privileges.ts"
 import type { HelperError } from "../../process/warm/Conversation.ts"
 import type { Recipes } from "../../process/warm/protocol.ts"
 import type { Confinement, Helper, HelperOptions, WarmHelpers } from "../../process/warm/WarmHelper.ts"
-import type { SharedRelease } from "../Buildout.ts"
+import type { Aside, SharedRelease } from "../Buildout.ts"
 import type { PythonWords } from "../launcher.ts"
 import { choose, type Generation, isWorthImporting, restAfter } from "./choose.ts"
 import { eggFolders, type KnownRecipes } from "./recipes.ts"
@@ -90,14 +91,18 @@ export class ReleaseHelpers {
     )
   }
 
-  /** The helper that runs it, which may still be starting; undefined: none. */
-  find(candidate: Candidate): Effect.Effect<RunningGeneration | undefined> {
+  /** The helper that runs it, when that has started; undefined: none. */
+  find(candidate: Candidate, aside: Aside = identity): Effect.Effect<RunningGeneration | undefined> {
     return Effect.gen({ self: this }, function* () {
       const { credentials, directory, shared } = candidate
       this.expect(directory, credentials)
       const { _tag } = yield* this.#choose(candidate, [])
       if (_tag === "Cold" && shared.hasOthers && this.#trouble === undefined) yield* Effect.sleep(gathering)
-      return yield* this.prepare(candidate, [])
+      while (true) {
+        const generation = yield* this.prepare(candidate, [])
+        if (generation === undefined || Deferred.isDoneUnsafe(generation.ready)) return generation
+        yield* aside(Effect.exit(Deferred.await(generation.ready)))
+      }
     }).pipe(Effect.ensuring(Effect.sync(() => this.forget(candidate.directory))))
   }
 
@@ -122,6 +127,7 @@ export class ReleaseHelpers {
   using<A, E>(
     generation: RunningGeneration,
     work: (helper: Helper) => Effect.Effect<A, E>,
+    aside: Aside = identity,
   ): Effect.Effect<A, E | HelperError> {
     const begin = Effect.suspend(() => {
       generation.running += 1
@@ -135,16 +141,16 @@ export class ReleaseHelpers {
       begin,
       () =>
         Deferred.await(generation.ready).pipe(
-          Effect.tap(() => this.#awaitRecipes(generation)),
+          Effect.tap(() => this.#awaitRecipes(generation, aside)),
           Effect.flatMap(work),
         ),
       () => end,
     )
   }
 
-  #awaitRecipes({ importing, running }: RunningGeneration): Effect.Effect<void> {
+  #awaitRecipes({ importing, running }: RunningGeneration, aside: Aside): Effect.Effect<void> {
     if (importing === undefined || running <= this.#parts.meanwhile) return Effect.void
-    return Effect.asVoid(Effect.timeoutOption(Deferred.await(importing), importPatience))
+    return Effect.asVoid(aside(Effect.timeoutOption(Deferred.await(importing), importPatience)))
   }
 
   /** An instance was built by a fork of the helper: recipes that it uses are imported for those that wait. */

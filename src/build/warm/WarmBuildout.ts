@@ -73,14 +73,14 @@ const makeWarm = Effect.gen(function* () {
     const candidate = yield* candidateOf(request, request)
     if (candidate === undefined) return false
     const release = releaseAt(candidate.shared.directory)
-    const generation = yield* release.find(candidate)
+    const generation = yield* release.find(candidate, request.aside)
     if (generation === undefined) return false
     const work = (helper: Helper) =>
       explained(
         request,
         Effect.tap(runWith(helper, request, inherited), () => release.worked(candidate, generation, helper)),
       )
-    return yield* Effect.as(release.using(generation, work), true).pipe(
+    return yield* Effect.as(release.using(generation, work, request.aside), true).pipe(
       Effect.catchTag("HelperError", (error) =>
         Effect.as(Effect.logDebug(`${request.directory} is built without a warm helper: ${error.message}`), false),
       ),

@@ -10,6 +10,7 @@ import importlib.machinery
 import os
 import pkgutil
 import re
+import stat
 import sys
 import time
 import warnings
@@ -45,6 +46,24 @@ def are_same(looks):
         )
     except OSError:
         return False
+
+
+def changers_of(paths):
+    """Who can change what is read there, besides root; None: more than their owners."""
+    places = set(paths)
+    for path in paths:
+        while path != os.path.dirname(path):
+            path = os.path.dirname(path)
+            places.add(path)
+    changers = set()
+    for path in places:
+        status = os.stat(path)
+        # A list of users who can write shows in the mode of the group. What lies in /tmp is its owner's.
+        is_sticky = status.st_mode & stat.S_ISVTX and path not in paths
+        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not is_sticky:
+            return None
+        changers.add(status.st_uid)
+    return changers
 
 
 class Unclear(Exception):
@@ -110,6 +129,8 @@ class Scans:
         # By folder and whether only what is directly in it counts: distributions, and how the files looked that told
         # of them; None for what is not kept.
         self.kept = {}
+        # Of those, what a run has looked at again and cannot change itself.
+        self.sure = set()
         # Where they really are.
         self.places = {}
         # What decides, besides files, what is found: each with what it was then.
@@ -190,12 +211,18 @@ class Scans:
             yield from self.module.find_distributions(folder, only)
 
     def known(self, folder, only):
-        found, looks, real = self.kept.get((folder, only)) or (None, {}, folder)
+        found, looks, real, changers = self.kept.get((folder, only)) or (None, {}, folder, None)
         # What a link leads to is found out once in a process.
         is_there = folder == real or self.normalize(folder) == real
         if found is None or not is_there or not self.is_unchanged():
             return None
-        return found if self.is_starting or are_same(looks) else None
+        if self.is_starting or (folder, only) in self.sure:
+            return found
+        if not are_same(looks):
+            return None
+        if not self.keeps and changers is not None and os.geteuid() not in {0, *changers}:
+            self.sure.add((folder, only))
+        return found
 
     def is_unchanged(self):
         """False when a recipe has put something of its own in the place of what pkg_resources does."""
@@ -223,7 +250,7 @@ class Scans:
             looks, self.reading, warnings.warn = self.reading, None, warn
         if warned or max(state[-1] for state, _ in looks.values()) > begun - STEP:
             return None
-        self.kept[folder, only] = found, looks, real_path(folder)
+        self.kept[folder, only] = found, looks, real_path(folder), changers_of(looks)
         return found
 
     def read(self, folder):

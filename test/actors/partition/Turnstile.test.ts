@@ -54,7 +54,7 @@ const visits = (limit: number) => {
       inside.push(name)
       yield* Deferred.await(isOver)
     }).pipe(Effect.ensuring(Effect.sync(() => void inside.splice(inside.indexOf(name), 1))))
-    const fiber = yield* Effect.forkChild(turnstile.inTurn({ rank, release }, work))
+    const fiber = yield* Effect.forkChild(turnstile.inTurn({ rank, release }, () => work))
     yield* settle
     return { fiber, end: Effect.andThen(Deferred.succeed(isOver, undefined), settle) }
   })
@@ -121,6 +121,45 @@ describe("turns", () => {
     }),
   )
 
+  it.effect("whoever steps aside leaves his turn to others, and waits for the next one", () =>
+    Effect.gen(function* () {
+      const { inside, turnstile, visit } = visits(1)
+      const [awaited, told] = [Deferred.makeUnsafe<string, string>(), Deferred.makeUnsafe<string>()]
+      const stepping = yield* Effect.forkChild(
+        turnstile.inTurn({ rank: "Changed", release: undefined }, (aside) =>
+          Effect.ensuring(
+            Effect.catch(aside(Deferred.await(awaited)), (error) => Effect.succeed(`no ${error}`)),
+            Deferred.succeed(told, "it goes on"),
+          ),
+        ),
+      )
+      yield* settle
+      const second = yield* visit("second", "Changed")
+      expect(inside).toStrictEqual(["second"])
+      yield* Deferred.fail(awaited, "news")
+      yield* settle
+      expect(Deferred.isDoneUnsafe(told)).toBe(false)
+      yield* second.end
+      expect(yield* Fiber.join(stepping)).toBe("no news")
+      yield* visit("third", "Changed")
+      expect(inside).toStrictEqual(["third"])
+    }),
+  )
+
+  it.effect("whoever is aside can be interrupted, and keeps nobody waiting", () =>
+    Effect.gen(function* () {
+      const { inside, turnstile, visit } = visits(1)
+      const stepping = yield* Effect.forkChild(
+        turnstile.inTurn({ rank: "Changed", release: undefined }, (aside) => aside(Effect.never)),
+      )
+      yield* settle
+      yield* Fiber.interrupt(stepping)
+      yield* visit("next", "Changed")
+      yield* visit("one more", "Changed")
+      expect(inside).toStrictEqual(["next"])
+    }),
+  )
+
   it.effect("whoever waits for one can be interrupted, and is not let in later", () =>
     Effect.gen(function* () {
       const { inside, visit } = visits(1)
@@ -136,7 +175,7 @@ describe("turns", () => {
   it.effect("a failure gives the turn back, too", () =>
     Effect.gen(function* () {
       const { inside, turnstile, visit } = visits(1)
-      yield* Effect.flip(turnstile.inTurn({ rank: "Changed", release: undefined }, Effect.fail("broken")))
+      yield* Effect.flip(turnstile.inTurn({ rank: "Changed", release: undefined }, () => Effect.fail("broken")))
       yield* visit("next", "Changed")
       expect(inside).toStrictEqual(["next"])
     }),

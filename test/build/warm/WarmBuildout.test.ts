@@ -234,6 +234,34 @@ describe("a warm buildout", () => {
     }),
   )
 
+  it.effect("lets others go on while its helper starts, and not while it runs", () =>
+    Effect.gen(function* () {
+      const { expectUsers, helpers, run, starts } = yield* machine
+      starts.reply = undefined
+      const aside: Array<number> = []
+      const asideFor = (uid: number) => ({
+        aside: <A, E>(wait: Effect.Effect<A, E>) =>
+          Effect.acquireUseRelease(
+            Effect.sync(() => void aside.push(uid)),
+            () => wait,
+            () => Effect.sync(() => void aside.splice(aside.indexOf(uid), 1)),
+          ),
+      })
+      yield* expectUsers(1, 2, 3)
+      const fibers = [yield* run(1, asideFor(1)), yield* run(2, asideFor(2))]
+      expect(aside).toStrictEqual([1, 2])
+      yield* (yield* starts.next).answer(Effect.void)
+      yield* settle
+      expect(aside).toStrictEqual([])
+      fibers.push(yield* run(3, asideFor(3)))
+      expect([aside, helpers.map(({ runs }) => runs.inputs.length)]).toStrictEqual([[], [3]])
+      for (const fiber of fibers) {
+        yield* (yield* helpers[0]!.runs.next).answer(Effect.succeed(exited(0)))
+        yield* Fiber.join(fiber)
+      }
+    }),
+  )
+
   it.effect("fails with the output and the status as a cold one does", () =>
     Effect.gen(function* () {
       const { expectUsers, helpers, root, run } = yield* machine

@@ -182,6 +182,12 @@ def given_away(path, lay):
     return lambda p: (lay(p), os.chown(p / path, run_uid, run_uid), (p / path).chmod(0o400))
 
 
+def own_in_place(path, lay):
+    """Which the run changes itself, once it has looked."""
+    change = lambda p: (p / path).write_text(info("2.0"))
+    return lambda p: (lay(p), os.chown(p / path, run_uid, run_uid)), nothing, look_twice(change)
+
+
 def denied(path, lay):
     """By an access control list (linux/posix_acl_xattr.h): its mode says that everybody can read it."""
     entries = (1, 6, -1), (2, 0, run_uid), (4, 4, -1), (16, 4, -1), (32, 4, -1)
@@ -252,6 +258,10 @@ OF_TWO_USERS = [
     ("one file that only the helper can read", 1, mode("eggs/old-1.0.egg-info", 0o600, installed), nothing, look),
     ("a link that only the helper can read", 1, mode("eggs/thing.egg-link", 0o600, linked), nothing, look),
     ("metadata that a list keeps from the run", 1, denied("eggs/thing-1.0.egg-info/PKG-INFO", installed), nothing, look),
+    ("metadata of the run's own, in place within the run", 1, *own_in_place("eggs/thing-1.0.egg-info/PKG-INFO", installed)),
+    ("metadata that the run may change, in place within the run", 1, mode("eggs/old-1.0.egg-info", 0o666, installed), nothing, look_twice(lambda p: (p / "eggs/old-1.0.egg-info").write_text(info("2.0")))),
+    ("a folder of the run's own, changed within the run", 1, lambda p: (installed(p), os.chown(p / "eggs", run_uid, run_uid)), nothing, look_twice(lambda p: (p / "eggs/more-1.0.egg-info").write_text(info("2.0")))),
+    ("a folder that all may add to, within the run", 1, mode("eggs", 0o1777, installed), nothing, look_twice(lambda p: (p / "eggs/more-1.0.egg-info").write_text(info("2.0")))),
     ("metadata that only the run can read", 1, given_away("eggs/thing-1.0.egg-info/PKG-INFO", installed), nothing, look),
     ("metadata that only the run can enter", 1, mode("eggs/thing-1.0.egg-info", 0o647, installed), nothing, look),
     ("a folder that only the run can list", 2, mode("eggs", 0o317, egg), nothing, look),
