@@ -29,11 +29,9 @@ export const start = (carrier: () => void, line: number, build: string): void =>
   const { filename } = import.meta
   const { mtimeMs, uid: owner } = fs.statSync(filename)
   const directory = `${import.meta.dirname}/compiled`
-  // V8's own attempts at an idle heap come after the agent's (cli/heap.ts), find nothing left and take as long.
-  v8.setFlagsFromString("--memory-reducer-gc-count=0")
   // V8's tag has its version, its flags and what the processor can do.
-  const tag = v8.cachedDataVersionTag().toString(16)
-  const file = `${directory}/${process.version}-${process.arch}-${tag}`
+  const tag = v8.cachedDataVersionTag()
+  const file = `${directory}/${process.version}-${process.arch}-${tag.toString(16)}`
   // With the time, for those who change a letter of it by hand; V8 knows no more of the text than its length.
   const ofProgram = crc32(`${build} ${mtimeMs}`)
 
@@ -64,7 +62,7 @@ export const start = (carrier: () => void, line: number, build: string): void =>
 
   /** For the next start. Nobody but the owner leaves files there, and a start goes well without. */
   const keepCompiled = (): void => {
-    if (process.geteuid?.() !== owner) return
+    if (process.geteuid?.() !== owner || v8.cachedDataVersionTag() !== tag) return
     const unfinished = `${file}.new`
     try {
       fs.accessSync(directory, fs.constants.W_OK)

@@ -56,7 +56,7 @@ const idle = (node: TestNode, program: string) =>
   Effect.gen(function* () {
     const words = [`--import=data:text/javascript,${encodeURIComponent(announce)}`, program]
     const agent = yield* start([process.execPath, ...words, "--configuration-file", node.configFile])
-    yield* agent.awaitLine("V8 gets --no-expose-gc")
+    yield* agent.awaitLine("V8 gets --memory-reducer-gc-count=0")
   }).pipe(Effect.scoped)
 
 /** Has it keep what it has compiled before it does anything. */

@@ -10,7 +10,7 @@ import * as Scope from "effect/Scope"
 import type { Credentials } from "../../process/privileges.ts"
 import type { HelperError } from "../../process/warm/Conversation.ts"
 import type { Recipes } from "../../process/warm/protocol.ts"
-import type { Confinement, Helper, HelperOptions, WarmHelpers } from "../../process/warm/WarmHelper.ts"
+import type { Helper, HelperOptions, WarmHelpers } from "../../process/warm/WarmHelper.ts"
 import type { Aside, SharedRelease } from "../Buildout.ts"
 import type { PythonWords } from "../launcher.ts"
 import { choose, type Generation, isWorthImporting, restAfter } from "./choose.ts"
@@ -29,6 +29,9 @@ export interface Candidate {
 }
 
 export interface RunningGeneration extends Generation {
+  uids: ReadonlySet<number> | undefined
+  /** Done when it has begun to start, or has failed to. */
+  readonly begun: Deferred.Deferred<void>
   readonly ready: Deferred.Deferred<Helper, HelperError>
   readonly scope: Scope.Closeable
   /** Those that it has imported. */
@@ -112,13 +115,10 @@ export class ReleaseHelpers {
     planned: ReadonlyArray<Credentials | undefined>,
   ): Effect.Effect<RunningGeneration | undefined> {
     return Effect.gen({ self: this }, function* () {
-      const { credentials, shared, stamp } = candidate
-      let choice = yield* this.#choose(candidate, planned)
-      const instances = choice._tag === "Start" && credentials !== undefined ? yield* shared.users : []
-      // Again: somebody else can have started one meanwhile.
-      choice = yield* this.#choose(candidate, planned)
+      const { stamp } = candidate
+      const choice = yield* this.#choose(candidate, planned)
       for (const one of this.#generations) if (one.stamp !== stamp) yield* this.#retire(one)
-      if (choice._tag === "Start") return yield* this.#open(candidate, choice.replaces, instances)
+      if (choice._tag === "Start") return yield* this.#open(candidate, choice.replaces)
       return choice._tag === "Use" ? choice.generation : undefined
     })
   }
@@ -217,24 +217,23 @@ export class ReleaseHelpers {
     })
   }
 
-  /** For all that wait and all other instances of the release, as far as one helper can hold them. */
-  #confinement({ credentials, shared }: Candidate, instances: ReadonlyArray<Credentials>): Confinement | undefined {
-    if (credentials === undefined) return undefined
-    const { owner } = shared
-    const wanted = uniqueUsers([credentials, ...this.#waiting.values(), ...instances])
-    return { owner, users: largestOf(wanted, (users) => this.#parts.helpers.canHold({ owner, users })) }
+  /** All that wait and all other instances of the release, as far as one helper can hold them. */
+  #users({ credentials, shared }: Candidate, generation: RunningGeneration): Effect.Effect<ReadonlyArray<Credentials>> {
+    const { helpers } = this.#parts
+    return Effect.map(shared.users, (instances) => {
+      const wanted = uniqueUsers([credentials, ...this.#waiting.values(), ...instances])
+      const users = largestOf(wanted, (some) => helpers.canHold({ owner: shared.owner, users: some }))
+      generation.uids = new Set(users.map(({ uid }) => uid))
+      return users
+    })
   }
 
-  #open(
-    candidate: Candidate,
-    replaced: ReadonlyArray<RunningGeneration>,
-    instances: ReadonlyArray<Credentials>,
-  ): Effect.Effect<RunningGeneration> {
+  #open(candidate: Candidate, replaced: ReadonlyArray<RunningGeneration>): Effect.Effect<RunningGeneration> {
     return Effect.gen({ self: this }, function* () {
-      const confinement = this.#confinement(candidate, instances)
       const generation: RunningGeneration = {
-        uids: confinement === undefined ? undefined : new Set(confinement.users.map(({ uid }) => uid)),
+        uids: undefined,
         stamp: candidate.stamp,
+        begun: Deferred.makeUnsafe(),
         ready: Deferred.makeUnsafe(),
         scope: yield* Scope.fork(this.#parts.scope),
         recipes: [],
@@ -244,9 +243,10 @@ export class ReleaseHelpers {
         running: 0,
       }
       this.#generations.add(generation)
-      yield* this.#start(candidate, generation, confinement).pipe(
+      yield* this.#start(candidate, generation).pipe(
         Effect.tap(() => Effect.forEach(replaced, (one) => this.#retire(one))),
         Effect.tapError((error) => Effect.andThen(this.#failed(candidate, error), this.#close(generation))),
+        Effect.ensuring(Deferred.succeed(generation.begun, undefined)),
         Deferred.into(generation.ready),
         Effect.andThen(Deferred.await(generation.ready)),
         Effect.flatMap((helper) => this.#follow(candidate, generation, helper)),
@@ -258,9 +258,11 @@ export class ReleaseHelpers {
   }
 
   /** With the recipes that an earlier helper has imported; without, when that does not work any more. */
-  #start(candidate: Candidate, generation: RunningGeneration, confinement: Confinement | undefined) {
+  #start(candidate: Candidate, generation: RunningGeneration) {
     const { helpers, known, place } = this.#parts
-    const { python, script, shared, stamp } = candidate
+    const { credentials, python, script, shared, stamp } = candidate
+    const confinement =
+      credentials === undefined ? undefined : { owner: shared.owner, users: this.#users(candidate, generation) }
     const start = Effect.flatMap(place(shared.directory), (placed) =>
       helpers.start({
         script,
@@ -269,6 +271,7 @@ export class ReleaseHelpers {
         eggFolders: eggFolders(shared.directory),
         directory: shared.directory,
         confinement,
+        onBegun: Deferred.succeed(generation.begun, undefined),
         ...placed,
       }),
     ).pipe(Scope.provide(generation.scope))

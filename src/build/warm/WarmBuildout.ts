@@ -1,6 +1,7 @@
 // Buildouts of instances in forks of a helper that has imported the release's buildout already; everything else, and
 // whatever a helper fails to do, in an interpreter of its own. Only a release's own `bin/buildout` is ever warm: what
 // lies in a partition is the partition's.
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { NodeConfig } from "../../config/NodeConfig.ts"
@@ -105,7 +106,8 @@ const makeWarm = Effect.gen(function* () {
     const candidate = first === undefined ? undefined : yield* candidateOf(first, script)
     if (candidate === undefined) return
     const users = instances.map(({ credentials }) => credentials)
-    yield* releaseAt(candidate.shared.directory).prepare(candidate, users)
+    const generation = yield* releaseAt(candidate.shared.directory).prepare(candidate, users)
+    if (generation !== undefined) yield* Deferred.await(generation.begun)
   })
 
   return { run, expect, prepare }

@@ -3,7 +3,7 @@
 
 /** A helper, running or being started. */
 export interface Generation {
-  /** Uids that it can become; undefined: it needs to become nobody. */
+  /** Uids that it can become; undefined: it needs to become nobody, or they are still to be found out. */
   readonly uids: ReadonlySet<number> | undefined
   /** What the release's files were when it was started. */
   readonly stamp: string
@@ -26,7 +26,7 @@ export type Choice<G> =
   | { readonly _tag: "Start"; readonly replaces: ReadonlyArray<G> }
 
 const covers = (generation: Generation, uid: number | undefined): boolean =>
-  uid === undefined || generation.uids?.has(uid) === true
+  uid === undefined || generation.uids === undefined || generation.uids.has(uid)
 
 /** How the instance of this user runs; it is one of those that wait. */
 export const choose = <G extends Generation>(

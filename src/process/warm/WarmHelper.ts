@@ -31,9 +31,13 @@ export interface HelperOptions {
   readonly eggFolders: ReadonlyArray<string>
   readonly directory: string
   readonly environment: Readonly<Record<string, string>>
-  /** Of root's agent: as whom it runs, and who else it can become. */
-  readonly confinement: Confinement | undefined
+  /** Of root's agent: as whom it runs, and who else it can become, which is found out while it gets ready. */
+  readonly confinement:
+    | { readonly owner: Confinement["owner"]; readonly users: Effect.Effect<Confinement["users"]> }
+    | undefined
   readonly enclosure: Enclosure
+  /** Comes when it needs the agent no more until it is ready. */
+  readonly onBegun: Effect.Effect<unknown>
 }
 
 export interface Confinement {
@@ -147,7 +151,7 @@ const enclose = (pid: number, { cgroup }: Enclosure): Effect.Effect<void, Helper
       })
 
 const startHelper = Effect.fnUntraced(function* (options: HelperOptions) {
-  const { confinement, enclosure } = options
+  const { enclosure } = options
   // What a dead agent left.
   yield* enclosure.end(undefined)
   const { conversation, pid } = yield* Effect.acquireRelease(
@@ -159,11 +163,12 @@ const startHelper = Effect.fnUntraced(function* (options: HelperOptions) {
     }),
     ({ conversation, pid }) => endHelper(conversation, pid, enclosure),
   )
-  yield* Deferred.await(conversation.entered)
-  yield* enclose(pid, enclosure)
+  const enclosed = Effect.andThen(Deferred.await(conversation.entered), enclose(pid, enclosure))
+  const [, confinement] = yield* Effect.all([enclosed, confinementOf(options)], { concurrency: "unbounded" })
   yield* attempt("leave its memory to the kernel", () => fs.writeFileSync(`/proc/${pid}/oom_score_adj`, "0"))
   if (confinement !== undefined) yield* attempt("confine it", () => confine(pid, confinement))
   conversation.begin()
+  yield* options.onBegun
   yield* Deferred.await(conversation.ready)
   yield* checkConfinement(pid, confinement)
   const helper: Helper = {
@@ -181,6 +186,11 @@ const startHelper = Effect.fnUntraced(function* (options: HelperOptions) {
   }
   return helper
 })
+
+const confinementOf = ({ confinement }: HelperOptions): Effect.Effect<Confinement | undefined> =>
+  confinement === undefined
+    ? Effect.undefined
+    : Effect.map(confinement.users, (users) => ({ owner: confinement.owner, users }))
 
 /** It leaves by itself when it is asked to; if not, it is killed. */
 const endHelper = (conversation: Conversation, pid: number, enclosure: Enclosure): Effect.Effect<void> =>

@@ -35,12 +35,12 @@ class ScriptedHelper {
   readonly lost = Deferred.makeUnsafe<HelperError>()
   isOpen = true
 
-  constructor(options: HelperOptions) {
-    this.options = options
-  }
+  /** Whom it can become. */
+  readonly uids: ReadonlyArray<number> | undefined
 
-  get uids(): ReadonlyArray<number> | undefined {
-    return this.options.confinement?.users.map(({ uid }) => uid)
+  constructor(options: HelperOptions, users: ReadonlyArray<Credentials> | undefined) {
+    this.options = options
+    this.uids = users?.map(({ uid }) => uid)
   }
 
   get face(): Helper {
@@ -96,8 +96,9 @@ const agentOf = Effect.fnUntraced(function* (root: string) {
   const spawner = new ScriptedSpawner()
   spawner.runs.reply = () => Effect.void
   const start = Effect.fnUntraced(function* (options: HelperOptions) {
+    const users = options.confinement && (yield* options.confinement.users)
     yield* starts.call(options)
-    const helper = new ScriptedHelper(options)
+    const helper = new ScriptedHelper(options, users)
     helpers.push(helper)
     yield* Effect.addFinalizer(() => Effect.sync(() => void (helper.isOpen = false)))
     return helper.face

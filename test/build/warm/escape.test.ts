@@ -187,9 +187,12 @@ describe.runIf(runsRootTests)("a hostile recipe", () => {
           environment: { PATH: "/usr/bin:/bin", HOME: release },
           confinement: {
             owner,
-            users: [sibling, attacker].map((one) => ({ ...one, groups: [owner.gid], name: "", home: undefined })),
+            users: Effect.succeed(
+              [sibling, attacker].map((one) => ({ ...one, groups: [owner.gid], name: "", home: undefined })),
+            ),
           },
           enclosure: enclosures.enclosure(release, "warm"),
+          onBegun: Effect.void,
         })
         expect(gains(resultsIn(release))).toStrictEqual([])
         expect(Object.keys(resultsIn(release))).toStrictEqual(importAttacks)

@@ -74,6 +74,7 @@ describe("a helper", () => {
         directory: path,
         environment: { PATH: "/usr/bin:/bin", HOME: path, PYTHONNOUSERSITE: "true" },
         confinement: undefined,
+        onBegun: Effect.void,
         enclosure: (yield* Containment).enclosure(path, "warm"),
       })
       const names = () => fs.readdirSync(path, { recursive: true, encoding: "utf8" }).sort()
