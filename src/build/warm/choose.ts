@@ -42,8 +42,11 @@ export const choose = <G extends Generation>(
   return uncovered.length < 2 ? { _tag: "Cold" } : { _tag: "Start", replaces: usable }
 }
 
-/** Seconds of processor time: about what a run takes that imports nothing, and what it takes to import for all. */
-const plainRun = 0.05
+/**
+ * Seconds of processor time: about what a run takes that imports nothing, on a slow machine twice of it, and what it
+ * takes to import for all.
+ */
+const plainRun = 0.025
 const attempt = 0.5
 
 /** Whether those that wait are better off when their helper imports further recipes. */
@@ -55,7 +58,8 @@ export const isWorthImporting = (facts: {
   readonly waiting: number
   /** Seconds of processor time that one of them took. */
   readonly cost: number
-}): boolean => facts.found > facts.imported && (facts.cost - plainRun) * facts.waiting > attempt
+}): boolean =>
+  facts.found > facts.imported && facts.cost > 2 * plainRun && (facts.cost - plainRun) * facts.waiting > attempt
 
 /** Milliseconds for which a release whose helper failed `failures` times in a row is built without one. */
 export const restAfter = (failures: number): number => Math.min(3_600_000, 30_000 * 2 ** (failures - 1))
