@@ -139,7 +139,10 @@ const run = (helper: Helper, scratch: Scratch, user: Identity, owner: Identity, 
         output,
         enclosure: containment.enclosure(name, "build"),
       })
-      .pipe(Effect.ensuring(Effect.sync(() => fs.closeSync(output))))
+      .pipe(
+        Effect.ensuring(Effect.sync(() => fs.closeSync(output))),
+        Effect.ensuring(containment.endOwner(name, { except: new Set() })),
+      )
     return { status, log: fs.readFileSync(`${directory}/log`, "utf8"), directory }
   })
 
@@ -178,6 +181,7 @@ describe.runIf(runsRootTests)("a hostile recipe", () => {
         const aims: Target = { ...target, agent: process.pid, helper: 0, sibling: 0 }
         const release = layRelease(scratch, owner, aims)
         const enclosures = yield* Containment
+        yield* Effect.addFinalizer(() => enclosures.endOwner(release, { except: new Set() }))
         const helper = yield* (yield* WarmHelpers).start({
           script: `${release}/bin/buildout`,
           interpreter: ["/usr/bin/python3"],

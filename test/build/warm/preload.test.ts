@@ -56,7 +56,7 @@ const layRelease = (path: string): void => {
   }
 }
 
-const containment = Layer.provide(
+const contained = Layer.provide(
   Containment.layer,
   Layer.sync(NodeConfig, () => nodeConfig({})),
 )
@@ -66,6 +66,8 @@ describe("a helper", () => {
     Effect.gen(function* () {
       const path = yield* scratchDirectory
       layRelease(path)
+      const containment = yield* Containment
+      yield* Effect.addFinalizer(() => containment.endOwner(path, { except: new Set() }))
       const helper = yield* (yield* WarmHelpers).start({
         script: `${path}/bin/buildout`,
         interpreter: ["/usr/bin/python3"],
@@ -75,7 +77,7 @@ describe("a helper", () => {
         environment: { PATH: "/usr/bin:/bin", HOME: path, PYTHONNOUSERSITE: "true" },
         confinement: undefined,
         onBegun: Effect.void,
-        enclosure: (yield* Containment).enclosure(path, "warm"),
+        enclosure: containment.enclosure(path, "warm"),
       })
       const names = () => fs.readdirSync(path, { recursive: true, encoding: "utf8" }).sort()
       const before = names()
@@ -93,7 +95,7 @@ describe("a helper", () => {
       Effect.scoped,
       Effect.andThen(Effect.flatMap(WarmHelpers, ({ living }) => living)),
       Effect.map((left) => expect(left).toStrictEqual([])),
-      Effect.provide([WarmHelpers.layer, containment]),
+      Effect.provide([WarmHelpers.layer, contained]),
     ),
   )
 })

@@ -195,6 +195,7 @@ const compare = Effect.gen(function* () {
         }))
       }),
     )
+  yield* Effect.addFinalizer(() => containment.endOwner("corpus", { except: new Set() }))
   const coldly = yield* runAll(cold)
   // One after the other: the same release's helpers have the same places.
   const warmly = yield* Effect.scoped(Effect.flatMap(makeWarm([]), runAll))
