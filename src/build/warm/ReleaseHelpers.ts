@@ -6,9 +6,10 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import { identity } from "effect/Function"
+import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import type { Credentials } from "../../process/privileges.ts"
-import type { HelperError } from "../../process/warm/Conversation.ts"
+import { HelperError } from "../../process/warm/Conversation.ts"
 import type { Recipes } from "../../process/warm/protocol.ts"
 import type { Helper, HelperOptions, WarmHelpers } from "../../process/warm/WarmHelper.ts"
 import type { Aside, SharedRelease } from "../Buildout.ts"
@@ -30,6 +31,8 @@ export interface Candidate {
 
 export interface RunningGeneration extends Generation {
   uids: ReadonlySet<number> | undefined
+  /** Users who have gone to another release since. */
+  readonly left: Set<number>
   /** Done when it has begun to start, or has failed to. */
   readonly begun: Deferred.Deferred<void>
   readonly ready: Deferred.Deferred<Helper, HelperError>
@@ -42,6 +45,11 @@ export interface RunningGeneration extends Generation {
   idle: Fiber.Fiber<void> | undefined
   isRetired: boolean
   running: number
+}
+
+export interface Found {
+  readonly candidate: Candidate
+  readonly generation: RunningGeneration
 }
 
 export interface HelperParts {
@@ -63,6 +71,8 @@ export interface HelperParts {
 const gathering = 30
 /** How long a run waits for recipes that are being imported: about as long as it would take to import them itself. */
 const importPatience = "2 seconds"
+
+const superseded = new HelperError({ isBroken: false, message: "another one takes its place" })
 
 export class ReleaseHelpers {
   readonly #parts: HelperParts
@@ -87,6 +97,7 @@ export class ReleaseHelpers {
 
   /** A helper maps the users of its own release's partitions, and of no other. */
   leave(uid: number): Effect.Effect<void> {
+    for (const { left } of this.#generations) left.add(uid)
     return Effect.forEach(
       [...this.#generations].filter(({ uids }) => uids?.has(uid)),
       (generation) => this.#retire(generation),
@@ -94,19 +105,35 @@ export class ReleaseHelpers {
     )
   }
 
-  /** The helper that runs it, when that has started; undefined: none. */
-  find(candidate: Candidate, aside: Aside = identity): Effect.Effect<RunningGeneration | undefined> {
+  /** The helper that runs an instance, when that has started, and what it was found for; undefined: none. */
+  find(look: Effect.Effect<Candidate | undefined>, aside: Aside = identity): Effect.Effect<Found | undefined> {
     return Effect.gen({ self: this }, function* () {
-      const { credentials, directory, shared } = candidate
+      const first = yield* look
+      if (first === undefined) return undefined
+      const { credentials, directory } = first
       this.expect(directory, credentials)
-      const { _tag } = yield* this.#choose(candidate, [])
-      if (_tag === "Cold" && shared.hasOthers && this.#trouble === undefined) yield* Effect.sleep(gathering)
-      while (true) {
+      const forget = Effect.sync(() => this.forget(directory))
+      return yield* Effect.ensuring(this.#find(first, look, aside), forget)
+    })
+  }
+
+  #find(first: Candidate, look: Effect.Effect<Candidate | undefined>, aside: Aside) {
+    return Effect.gen({ self: this }, function* (): Effect.fn.Return<Found | undefined> {
+      const { _tag } = yield* this.#choose(first, [])
+      if (_tag === "Cold" && first.shared.hasOthers && this.#trouble === undefined) yield* Effect.sleep(gathering)
+      let wait = aside
+      // The release can be built anew meanwhile.
+      for (let candidate: Candidate | undefined = first; candidate !== undefined; candidate = yield* look) {
         const generation = yield* this.prepare(candidate, [])
-        if (generation === undefined || Deferred.isDoneUnsafe(generation.ready)) return generation
-        yield* aside(Effect.exit(Deferred.await(generation.ready)))
+        if (generation === undefined) return undefined
+        if (Deferred.isDoneUnsafe(generation.ready)) return { candidate, generation }
+        const started = yield* wait(Effect.result(Deferred.await(generation.ready)))
+        if (Result.isFailure(started) && started.failure !== superseded) return undefined
+        // Once: a helper does not stay for those that wait for a turn.
+        wait = identity
       }
-    }).pipe(Effect.ensuring(Effect.sync(() => this.forget(candidate.directory))))
+      return undefined
+    })
   }
 
   /** The same for one that will come soon, as others of these users do. */
@@ -148,9 +175,12 @@ export class ReleaseHelpers {
     )
   }
 
-  #awaitRecipes({ importing, running }: RunningGeneration, aside: Aside): Effect.Effect<void> {
+  #awaitRecipes(generation: RunningGeneration, aside: Aside): Effect.Effect<void, HelperError> {
+    const { importing, running } = generation
     if (importing === undefined || running <= this.#parts.meanwhile) return Effect.void
-    return Effect.asVoid(aside(Effect.timeoutOption(Deferred.await(importing), importPatience)))
+    return Effect.flatMap(aside(Effect.timeoutOption(Deferred.await(importing), importPatience)), () =>
+      generation.isRetired ? superseded : Effect.void,
+    )
   }
 
   /** An instance was built by a fork of the helper: recipes that it uses are imported for those that wait. */
@@ -221,7 +251,8 @@ export class ReleaseHelpers {
   #users({ credentials, shared }: Candidate, generation: RunningGeneration): Effect.Effect<ReadonlyArray<Credentials>> {
     const { helpers } = this.#parts
     return Effect.map(shared.users, (instances) => {
-      const wanted = uniqueUsers([credentials, ...this.#waiting.values(), ...instances])
+      const all = uniqueUsers([credentials, ...this.#waiting.values(), ...instances])
+      const wanted = all.filter(({ uid }) => !generation.left.has(uid))
       const users = largestOf(wanted, (some) => helpers.canHold({ owner: shared.owner, users: some }))
       generation.uids = new Set(users.map(({ uid }) => uid))
       return users
@@ -232,6 +263,7 @@ export class ReleaseHelpers {
     return Effect.gen({ self: this }, function* () {
       const generation: RunningGeneration = {
         uids: undefined,
+        left: new Set(),
         stamp: candidate.stamp,
         begun: Deferred.makeUnsafe(),
         ready: Deferred.makeUnsafe(),
@@ -244,6 +276,7 @@ export class ReleaseHelpers {
       }
       this.#generations.add(generation)
       yield* this.#start(candidate, generation).pipe(
+        Effect.mapError((error) => (generation.isRetired ? superseded : error)),
         Effect.tap(() => Effect.forEach(replaced, (one) => this.#retire(one))),
         Effect.tapError((error) => Effect.andThen(this.#failed(candidate, error), this.#close(generation))),
         Effect.ensuring(Deferred.succeed(generation.begun, undefined)),

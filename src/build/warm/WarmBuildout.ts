@@ -42,7 +42,8 @@ const makeWarm = Effect.gen(function* () {
   const { instanceRoot, warmIdle } = yield* NodeConfig
   const containment = yield* Containment
   const inherited = inheritedEnvironment()
-  let helperCount = 0
+  /** Numbers of the places that are taken, by the release's directory. */
+  const taken = new Map<string, Set<number>>()
   const parts: HelperParts = {
     helpers: yield* WarmHelpers,
     known: yield* makeKnownRecipes(instanceRoot),
@@ -51,9 +52,16 @@ const makeWarm = Effect.gen(function* () {
     meanwhile: Math.max(1, processors() - 1),
     scope: yield* Effect.scope,
     place: Effect.fnUntraced(function* (directory: string) {
-      // Not the release's own: the next build of it ends what is there.
-      const owner = `warm ${++helperCount} ${directory}`
-      yield* Effect.addFinalizer(() => containment.endOwner(owner, { except: new Set() }))
+      const numbers = taken.get(directory) ?? new Set()
+      taken.set(directory, numbers)
+      // The lowest one is where a dead agent's helper was, too.
+      let number = 1
+      while (numbers.has(number)) number += 1
+      numbers.add(number)
+      // Not the release's own place: the next build of it ends what is there.
+      const owner = `warm ${number} ${directory}`
+      const leave = Effect.sync(() => numbers.delete(number))
+      yield* Effect.addFinalizer(() => Effect.andThen(containment.endOwner(owner, { except: new Set() }), leave))
       return {
         environment: buildEnvironment(inherited, directory, instanceRoot),
         enclosure: containment.enclosure(owner, "helper"),
@@ -71,11 +79,11 @@ const makeWarm = Effect.gen(function* () {
 
   /** True when buildout has run. */
   const run = Effect.fnUntraced(function* (request: BuildoutRequest) {
-    const candidate = yield* candidateOf(request, request)
-    if (candidate === undefined) return false
-    const release = releaseAt(candidate.shared.directory)
-    const generation = yield* release.find(candidate, request.aside)
-    if (generation === undefined) return false
+    if (request.release === undefined) return false
+    const release = releaseAt(request.release.directory)
+    const found = yield* release.find(candidateOf(request, request), request.aside)
+    if (found === undefined) return false
+    const { candidate, generation } = found
     const work = (helper: Helper) =>
       explained(
         request,

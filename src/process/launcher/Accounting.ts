@@ -7,7 +7,7 @@ import type { LaunchError } from "./Connection.ts"
 import type { Account } from "./protocol.ts"
 
 /** Of one question: a database that is far away answers as many within its time. */
-const limit = 64
+const limit = 16
 
 /** In the order of the uids; null for one without an entry. */
 export type AskForAccounts = (uids: ReadonlyArray<number>) => Effect.Effect<ReadonlyArray<Account | null>, LaunchError>

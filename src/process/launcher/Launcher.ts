@@ -56,7 +56,9 @@ export class Launcher extends Context.Service<
       })
       const accounting = new Accounting(
         Effect.fnUntraced(function* (uids) {
-          return (yield* (yield* current).ask({ accounts: uids })).answer.accounts ?? []
+          const { accounts } = (yield* (yield* current).ask({ accounts: uids })).answer
+          if (accounts !== undefined) return accounts
+          return yield* new LaunchError({ errno: 0, message: "who was to look it up was killed" })
         }),
       )
       const killUser = (uid: number) =>

@@ -144,6 +144,8 @@ def kill_user(request, at):
     except OSError:
         # A user namespace has fewer.
         os.setresuid(uid, uid, uid)
+    # Whatever the kernel was told about the change of users: with these, it would be everybody.
+    drop_capabilities()
     try:
         os.kill(-1, signal.SIGKILL)
     except ProcessLookupError:
@@ -179,6 +181,8 @@ class Launcher:
         # The end of a process that has not told yet whether it became its program, or None.
         self.starting = {}
         self.running = set()
+        # What those have told so far that did not become their programs, by the pipe.
+        self.answers = {}
         # Those of them that do not outlive the agent.
         self.dying = set()
         self.input = b""
@@ -274,10 +278,12 @@ class Launcher:
 
     def started(self, fd, number, pid, started):
         """The child has become its program, or has answered."""
-        answer = rest = os.read(fd, 1 << 16)
-        while rest:
-            rest = os.read(fd, 1 << 16)
-            answer += rest
+        # Each time what is there: one that its user stops half way must not stop everything.
+        answer = os.read(fd, 1 << 16)
+        if answer:
+            self.answers[fd] = self.answers.get(fd, b"") + answer
+            return
+        answer = self.answers.pop(fd, None)
         self.forget(fd)
         end = self.starting.pop(pid)
         if answer:

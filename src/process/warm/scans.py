@@ -243,6 +243,7 @@ class Scans:
             found = list(self.original(importer, folder, only))
             for one in found:
                 settle(one)
+            changers = changers_of(self.reading)
         except Exception:
             # A run fails in the same way, or finds out.
             return None
@@ -250,7 +251,7 @@ class Scans:
             looks, self.reading, warnings.warn = self.reading, None, warn
         if warned or max(state[-1] for state, _ in looks.values()) > begun - STEP:
             return None
-        self.kept[folder, only] = found, looks, real_path(folder), changers_of(looks)
+        self.kept[folder, only] = found, looks, real_path(folder), changers
         return found
 
     def read(self, folder):

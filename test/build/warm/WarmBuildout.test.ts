@@ -263,6 +263,55 @@ describe("a warm buildout", () => {
     }),
   )
 
+  it.effect("goes cold, and not worse of its helper, when that cannot start at the moment", () =>
+    Effect.gen(function* () {
+      const { cold, expectUsers, run, starts, warnings } = yield* machine
+      starts.reply = () => Effect.fail(new HelperError({ isBroken: false, message: "cannot join its cgroup" }))
+      yield* expectUsers(1, 2, 3)
+      yield* Fiber.join(yield* run(1))
+      expect([cold.length, starts.inputs.length, warnings.length]).toStrictEqual([1, 1, 0])
+      yield* Fiber.join(yield* run(2))
+      expect([cold.length, starts.inputs.length, warnings.length]).toStrictEqual([2, 2, 0])
+    }),
+  )
+
+  it.effect("waits for another helper when its release changes while the first one starts", () =>
+    Effect.gen(function* () {
+      const { cold, expectUsers, helpers, release, run, starts, warnings } = yield* machine
+      starts.reply = undefined
+      yield* expectUsers(1, 2, 3)
+      const fibers = [yield* run(1)]
+      fs.writeFileSync(`${release}/bin/buildout`, `${script}\n`)
+      fibers.push(yield* run(2))
+      // It is ended.
+      yield* (yield* starts.next).answer(Effect.fail(broken))
+      yield* (yield* starts.next).answer(Effect.void)
+      yield* settle
+      expect(helpers.map(({ runs }) => runs.inputs.length)).toStrictEqual([2])
+      for (const _ of fibers) yield* (yield* helpers[0]!.runs.next).answer(Effect.succeed(exited(0)))
+      yield* Fiber.joinAll(fibers)
+      expect([cold.length, warnings.length]).toStrictEqual([0, 0])
+    }),
+  )
+
+  it.effect("maps nobody who has gone to another release while its users are looked up", () =>
+    Effect.gen(function* () {
+      const { buildout, helpers, request, root, assigned } = yield* machine
+      const asked = Deferred.makeUnsafe<void>()
+      const shared = { ...request(1).release!, users: Effect.as(Deferred.await(asked), [user(1), user(2), user(3)]) }
+      assigned.push(1, 2, 3)
+      const ready = yield* Effect.forkChild(
+        buildout.prepare({ ...request(1), release: shared }, [request(1), request(2)]),
+      )
+      yield* settle
+      yield* buildout.expect({ release: `${root}/other`, directory: `${root}/partition3`, credentials: user(3) })
+      yield* Deferred.succeed(asked, undefined)
+      yield* settle
+      expect(helpers.map(({ uids }) => uids)).toStrictEqual([[1, 2]])
+      yield* Fiber.interrupt(ready)
+    }),
+  )
+
   it.effect("fails with the output and the status as a cold one does", () =>
     Effect.gen(function* () {
       const { expectUsers, helpers, root, run } = yield* machine

@@ -21,17 +21,17 @@ const asking = () => {
 }
 
 describe("accounts", () => {
-  it.effect("are asked for together while another question is out, and at most 64 at a time", () =>
+  it.effect("are asked for together while another question is out, and at most 16 at a time", () =>
     Effect.gen(function* () {
       const { questions, wanted } = asking()
-      const uids = Array.from({ length: 80 }, (_, index) => index)
+      const uids = Array.from({ length: 20 }, (_, index) => index)
       const all = yield* wanted([...uids, 0, 5])
       for (let count = 0; count < 3; count++) {
         const { answer, input } = yield* questions.next
         yield* answer(Effect.succeed(input.map(account)))
         yield* settle
       }
-      expect(questions.inputs).toStrictEqual([[0], uids.slice(1, 65), uids.slice(65)])
+      expect(questions.inputs).toStrictEqual([[0], uids.slice(1, 17), uids.slice(17)])
       expect(yield* Fiber.join(all)).toStrictEqual([...uids, 0, 5].map(account))
       yield* wanted([0])
       expect(questions.inputs).toHaveLength(4)

@@ -11,9 +11,10 @@ import { loggingTo } from "../../../src/cli/logging.ts"
 import { exited, signaled } from "../../../src/domain/ExitStatus.ts"
 import { Launcher } from "../../../src/process/launcher/Launcher.ts"
 import { descriptorPath, exitStatusOf, failureOf, type StartRequest } from "../../../src/process/launcher/protocol.ts"
+import { launcherSource } from "../../../src/process/launcher/source.ts"
 import { isAlive, statusOf } from "../../support/processes.ts"
 import { runsRootTests } from "../../support/ScratchMachine.ts"
-import { scratchDirectory, stranger } from "../../support/scratch.ts"
+import { scratchDirectory } from "../../support/scratch.ts"
 import { eventually, inTime, textOf } from "../../support/waiting.ts"
 
 const started = Effect.gen(function* () {
@@ -107,6 +108,9 @@ describe("start", () => {
   )
 })
 
+/** A user of no other test: all that it runs is killed. */
+const loner = { uid: 61_236, gid: 61_236 }
+
 /** Programs of a user who wants to stay: they are elsewhere before a list of processes is read, or end whoever comes. */
 const stayers = {
   "forks all the time": "for _ in range(3): os.fork()\nwhile True: hop()",
@@ -137,10 +141,10 @@ describe.runIf(runsRootTests)("killUser", () => {
       const held = fs.createReadStream(`${root}/held`)
       const ended = once(held, "end")
       const other = yield* launcher.start(request("exec sleep 1000", { dies: true }))
-      const user = { ...stranger, groups: [stranger.gid] }
+      const user = { ...loner, groups: [loner.gid] }
       yield* launcher.start(request(asStayer(code), { user, output: `${root}/held` }))
       yield* Effect.promise(() => once(held, "data"))
-      yield* launcher.killUser(stranger.uid)
+      yield* launcher.killUser(loner.uid)
       // Whoever runs on holds the other end.
       yield* inTime("the end of all", 10)(Effect.promise(() => ended))
       expect(isAlive(other.pid)).toBe(true)
@@ -158,6 +162,27 @@ describe.runIf(runsRootTests)("killUser", () => {
   it.live("of one who runs nothing is nothing", () =>
     Effect.flatMap(started, ({ launcher }) => launcher.killUser(61_299)),
   )
+})
+
+/** The launcher itself, told by a process that was forked in two pieces, of which the second one takes its time. */
+const piecemeal = `${launcherSource.slice(0, launcherSource.indexOf("close_inherited()\nprctl("))}
+launcher = Launcher()
+launcher.tell = lambda message: print(json.dumps(message))
+reader, writer = os.pipe()
+launcher.watch(reader, None)
+launcher.starting[7] = None
+signal.alarm(5)
+for piece in b'{"step": "fo', b'rk", "errno": 11}':
+    os.write(writer, piece)
+    launcher.started(reader, 1, 7, "0")
+os.close(writer)
+launcher.started(reader, 1, 7, "0")`
+
+describe("an answer", () => {
+  it("comes when all of it has come, and until then keeps nothing else from going on", () => {
+    const output = execFileSync("/usr/bin/python3", ["-I", "-S", "-c", piecemeal], { encoding: "utf8" })
+    expect(output).toBe('{"step": "fork", "errno": 11, "id": 1}\n')
+  })
 })
 
 describe("collapse", () => {
