@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import * as fs from "node:fs"
-import { makeGroup, removeGroup, writableBase } from "../../../src/process/containment/cgroup.ts"
+import { killGroup, makeGroup, removeGroup, writableBase } from "../../../src/process/containment/cgroup.ts"
 import { processFacts } from "../../../src/process/procfs.ts"
 import { Counters, parseGroupTime, parseResident, parseTimes } from "../../../src/process/usage/Counters.ts"
 import { inCi, isRoot, scratchDirectory } from "../../support/scratch.ts"
@@ -81,6 +81,7 @@ describe("a cgroup", () => {
         assert.isAbove(member.memory, 100_000)
         assert.deepInclude(counters.ofGroup(group), { memory: member.memory, processes: 2 })
       }, `echo $$ >${group}/member/cgroup.procs;`)
+      yield* killGroup(group)
       removeGroup(group)
     }),
   )
