@@ -1,7 +1,8 @@
 """Keeps what pkg_resources finds in folders: each run of buildout looks through the same ones, some of them often.
 
 A run gets what was found before only where it would find the same: it looks at each file again that tells of a
-distribution, as the user that it is. What is out of the ordinary is never kept, and each run sees for itself.
+distribution, as the user that it is; once, where that user can change none of them, else each time. What is out of the
+ordinary is never kept, and each run sees for itself.
 """
 
 import errno

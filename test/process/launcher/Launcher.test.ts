@@ -164,7 +164,7 @@ describe.runIf(runsRootTests)("killUser", () => {
   )
 })
 
-/** The launcher itself, told by a process that was forked in two pieces, of which the second one takes its time. */
+/** What the launcher is told in two pieces by a process that it has forked, the second one only when it goes on. */
 const piecemeal = `${launcherSource.slice(0, launcherSource.indexOf("close_inherited()\nprctl("))}
 launcher = Launcher()
 launcher.tell = lambda message: print(json.dumps(message))
