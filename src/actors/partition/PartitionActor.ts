@@ -74,7 +74,7 @@ export class PartitionActors extends Context.Service<
         usage: yield* UsageReports,
       }
       // Of a processing, buildout is what takes a processor; before and after it the agent's turn comes.
-      const turnstile = new Turnstile(config.instanceConcurrency ?? 3 * processors())
+      const turnstile = new Turnstile(config.instanceConcurrency ?? 4 * processors())
       const periods: Periods = { maximum: config.maximumPeriodicity, sync: config.syncInterval }
 
       const make = Effect.fnUntraced(function* (id: PartitionId) {

@@ -43,7 +43,8 @@ const complaintSize = 4096
 
 const launch = (): ChildProcess => {
   const python = existsSync(systemPython) ? systemPython : "python3"
-  const child = spawn(python, ["-X", "utf8", "-I", "-S", "-c", "exec(open(3).read())", "slapgrid-launcher"], {
+  const words = ["-X", "utf8", "-I", "-S", "-c", "exec(open(3).read())", "slapgrid-launcher", `${process.pid}`]
+  const child = spawn(python, words, {
     cwd: "/",
     env: { PATH: inheritedEnvironment()["PATH"] },
     // Not in the terminal's foreground group: an interrupt is for the agent, which then ends everything in order.

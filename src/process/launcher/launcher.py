@@ -14,6 +14,7 @@ import pwd
 import resource
 import select
 import signal
+import sys
 
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
@@ -21,6 +22,8 @@ PR_SET_CHILD_SUBREAPER = 36
 FALLOC_FL_COLLAPSE_RANGE = 8
 # What a login gives a user; Node raises the agent's own as far as it can.
 OPEN_FILES = 1024
+# Enough for ten thousand services.
+AGENTS_OPEN_FILES = 524288
 # From here on, no system gives them to anybody: half of 32 bits is more than many programs can read.
 NOBODYS_UIDS = 0xF0000000
 
@@ -63,6 +66,21 @@ def wait_for_ever():
 def limit(kind, soft):
     hard = resource.getrlimit(kind)[1]
     resource.setrlimit(kind, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
+
+
+def allow_open_files(pid):
+    """As many as the agent of thousands of services needs, for it and for this process. No limit is ever lowered."""
+    try:
+        with open("/proc/sys/fs/nr_open") as file:
+            wanted = min(AGENTS_OPEN_FILES, int(file.read()))
+        for one in (pid, own_pid):
+            soft, hard = resource.prlimit(one, resource.RLIMIT_NOFILE)
+            if soft != resource.RLIM_INFINITY and soft < wanted:
+                more = hard if hard == resource.RLIM_INFINITY else max(hard, wanted)
+                resource.prlimit(one, resource.RLIMIT_NOFILE, (wanted, more))
+    except (OSError, ValueError):
+        # Only root can: for anybody else the machine's own words stand.
+        pass
 
 
 def become_program(request, at):
@@ -350,6 +368,7 @@ def close_inherited():
 
 
 close_inherited()
+allow_open_files(int(sys.argv[2]))
 prctl(PR_SET_CHILD_SUBREAPER, 1)
 libc.prctl(PR_SET_NAME, ctypes.create_string_buffer(b"slapgrid-launch"), 0, 0, 0)
 for number in ignored_signals:

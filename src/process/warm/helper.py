@@ -128,8 +128,6 @@ class Warm:
         sys.argv[:] = [script]
         if sys.path[:1] == [""]:
             sys.path[0] = os.path.dirname(os.path.abspath(script))
-        # What is imported stays, so that nothing is gained by looking for garbage meanwhile.
-        gc.disable()
         self.scans = Scans()
         sys.meta_path.insert(0, self.scans)
         exec(head, main.__dict__)
@@ -151,14 +149,14 @@ class Warm:
         self.acts_at_its_end = False
         self.fillers = []
         self.settle()
-        gc.enable()
 
     def settle(self):
         """What was imported stays: pages that no collection touches, and no new object, stay shared with the children."""
         self.scans.rest()
         for kind in ASKED_ABOUT:
             issubclass(kind, collections.abc.Mapping)
-        gc.collect()
+        # The last garbage of the imports: what is older, cold runs have too.
+        gc.collect(1)
         self.acts_at_its_end = self.acts_at_its_end or bool(acting_at_their_end())
         self.fillers += fillers()
         gc.freeze()
