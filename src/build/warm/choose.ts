@@ -42,12 +42,10 @@ export const choose = <G extends Generation>(
   return uncovered.length < 2 ? { _tag: "Cold" } : { _tag: "Start", replaces: usable }
 }
 
-/**
- * Seconds of processor time: about what a run takes that imports nothing, on a slow machine twice of it, and what it
- * takes to import for all.
- */
+/** Seconds of processor time: about what a run takes that imports nothing, on a slow machine twice of it. */
 const plainRun = 0.025
-const attempt = 0.5
+/** The same for what has to be gained: half of what it takes to import for all, because later helpers gain by it, too. */
+const worthwhile = 0.25
 
 /** Whether those that wait are better off when their helper imports further recipes. */
 export const isWorthImporting = (facts: {
@@ -59,7 +57,10 @@ export const isWorthImporting = (facts: {
   /** Seconds of processor time that one of them took. */
   readonly cost: number
 }): boolean =>
-  facts.found > facts.imported && facts.cost > 2 * plainRun && (facts.cost - plainRun) * facts.waiting > attempt
+  facts.found > facts.imported &&
+  facts.waiting > 1 &&
+  facts.cost > 2 * plainRun &&
+  (facts.cost - plainRun) * facts.waiting > worthwhile
 
 /** Milliseconds for which a release whose helper failed `failures` times in a row is built without one. */
 export const restAfter = (failures: number): number => Math.min(3_600_000, 30_000 * 2 ** (failures - 1))

@@ -74,7 +74,8 @@ it.each([
   [{ found: 2, imported: 0, waiting: 17, cost: 0.35 }, true],
   [{ found: 2, imported: 1, waiting: 17, cost: 0.35 }, true],
   // On a fast machine.
-  [{ found: 2, imported: 0, waiting: 14, cost: 0.085 }, true],
+  [{ found: 2, imported: 0, waiting: 11, cost: 0.06 }, true],
+  [{ found: 2, imported: 0, waiting: 5, cost: 0.06 }, false],
   [{ found: 2, imported: 2, waiting: 17, cost: 0.35 }, false],
   // One more run that imports them is done sooner than an attempt.
   [{ found: 2, imported: 0, waiting: 1, cost: 0.35 }, false],
