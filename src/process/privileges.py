@@ -13,9 +13,12 @@ KEYCTL_JOIN_SESSION_KEYRING = 1
 KEYCTL = {"x86_64": 250, "aarch64": 219, "riscv64": 219, "ppc64le": 271, "s390x": 280}
 
 libc = ctypes.CDLL(None, use_errno=True)
-# Found before anything is forked: a copy of all that ctypes touches for it would be each one's own.
+# Found and made before anything is forked: a copy of all that is touched for it would be each one's own.
 capset, set_process, system_call = libc.capset, libc.prctl, libc.syscall
 own_pid = os.getpid()
+own_capabilities = struct.pack("=Ii", CAPABILITY_VERSION_3, 0)
+no_capabilities = struct.pack("=6I", 0, 0, 0, 0, 0, 0)
+keyctl = KEYCTL.get(os.uname().machine) if sys.maxsize > 2**32 else None
 
 
 def checked(result):
@@ -30,8 +33,7 @@ def prctl(option, value):
 
 def drop_capabilities():
     """capset(2) with empty effective, permitted and inheritable sets; the ambient one goes with them."""
-    header = struct.pack("=Ii", CAPABILITY_VERSION_3, 0)
-    checked(capset(header, struct.pack("=6I", 0, 0, 0, 0, 0, 0)))
+    checked(capset(own_capabilities, no_capabilities))
 
 
 def leave_keyring():
@@ -39,8 +41,7 @@ def leave_keyring():
     Takes an empty session keyring: whoever has another's possesses the keys in it, of whatever user he is. Before the
     change of user, whose quota of keys could be less than its processes.
     """
-    number = KEYCTL.get(os.uname().machine) if sys.maxsize > 2**32 else None
-    if number is None or system_call(number, KEYCTL_JOIN_SESSION_KEYRING, None) >= 0:
+    if keyctl is None or system_call(keyctl, KEYCTL_JOIN_SESSION_KEYRING, None) >= 0:
         return
     # A kernel or a container without keyrings has nothing to hide.
     if ctypes.get_errno() not in (errno.ENOSYS, errno.EPERM):

@@ -46,7 +46,8 @@ const launch = (): ChildProcess => {
   const words = ["-X", "utf8", "-I", "-S", "-c", "exec(open(3).read())", "slapgrid-launcher", `${process.pid}`]
   const child = spawn(python, words, {
     cwd: "/",
-    env: { PATH: inheritedEnvironment()["PATH"] },
+    // ld.so(8): each fork of it would look up anew what it calls first.
+    env: { PATH: inheritedEnvironment()["PATH"], LD_BIND_NOW: "1" },
     // Not in the terminal's foreground group: an interrupt is for the agent, which then ends everything in order.
     detached: true,
     stdio: ["pipe", "pipe", "pipe", "pipe"],

@@ -27,15 +27,19 @@ AGENTS_OPEN_FILES = 524288
 # From here on, no system gives them to anybody: half of 32 bits is more than many programs can read.
 NOBODYS_UIDS = 0xF0000000
 
-# Somebody who signals everything that he finds means the agent, which ends us.
-ignored_signals = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
-# Python itself ignores the last two. Nothing of it is for programs.
-reset_signals = ignored_signals + (signal.SIGPIPE, signal.SIGXFSZ)
+# Somebody who signals everything that he finds means the agent, which ends us. The last two Python itself ignores.
+# They are caught, not ignored: for programs execve(2) then takes that back.
+harmless_signals = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ)
+encode = json.JSONEncoder(separators=(",", ":")).encode
+
 
 def start_time(pid):
     """Clock ticks since boot, as text: proc(5). The process has not been waited for, so it is there."""
-    with open("/proc/%d/stat" % pid, "rb") as file:
-        return file.read().rsplit(b") ", 1)[1].split()[19].decode()
+    fd = os.open("/proc/%d/stat" % pid, os.O_RDONLY)
+    try:
+        return os.read(fd, 4096).rsplit(b") ", 1)[1].split()[19].decode()
+    finally:
+        os.close(fd)
 
 
 def write(path, text):
@@ -63,9 +67,10 @@ def wait_for_ever():
     os.close(writer)
 
 
-def limit(kind, soft):
+def limited(kind, soft):
+    """A limit that this process may set, and its hard one as it is."""
     hard = resource.getrlimit(kind)[1]
-    resource.setrlimit(kind, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
+    return (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard)
 
 
 def allow_open_files(pid):
@@ -100,11 +105,9 @@ def become_program(request, at):
     take(1, request["output"], os.O_WRONLY | os.O_APPEND)
     os.dup2(1, 2)
     at("set its limits")
-    for number in reset_signals:
-        signal.signal(number, signal.SIG_DFL)
-    limit(resource.RLIMIT_NOFILE, OPEN_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, open_files)
     if request["processes"] is not None:
-        limit(resource.RLIMIT_NPROC, request["processes"])
+        resource.setrlimit(resource.RLIMIT_NPROC, limited(resource.RLIMIT_NPROC, request["processes"]))
     reset_badness()
     if request["user"] is not None:
         at("leave the agent's keyring")
@@ -119,8 +122,11 @@ def become_program(request, at):
     os.umask(request["umask"])
     at("enter " + request["cwd"])
     os.chdir(request["cwd"])
-    at("execute " + request["argv"][0])
-    os.execvpe(request["argv"][0], request["argv"], request["env"])
+    program = request["argv"][0]
+    at("execute " + program)
+    # The other one looks through the PATH, with much that a fork would get a copy of.
+    execute = os.execve if "/" in program else os.execvpe
+    execute(program, request["argv"], request["env"])
 
 
 def collapse(request, at):
@@ -230,7 +236,7 @@ class Launcher:
             self.flush()
 
     def tell(self, message):
-        self.output += json.dumps(message, separators=(",", ":")).encode() + b"\n"
+        self.output += encode(message).encode() + b"\n"
 
     def flush(self):
         while self.output:
@@ -369,8 +375,9 @@ def close_inherited():
 
 close_inherited()
 allow_open_files(int(sys.argv[2]))
+open_files = limited(resource.RLIMIT_NOFILE, OPEN_FILES)
 prctl(PR_SET_CHILD_SUBREAPER, 1)
 libc.prctl(PR_SET_NAME, ctypes.create_string_buffer(b"slapgrid-launch"), 0, 0, 0)
-for number in ignored_signals:
-    signal.signal(number, signal.SIG_IGN)
+for number in harmless_signals:
+    signal.signal(number, lambda *_: None)
 Launcher().run()
