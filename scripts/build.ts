@@ -26,7 +26,10 @@ const pythonPrograms = new Map([
     "process/warm/source.ts",
     {
       name: "helperSource",
-      files: [privileges, ...["run", "scans", "preload", "helper"].map((name) => `process/warm/${name}.py`)],
+      files: [
+        privileges,
+        ...["run", "scans", "requirements", "preload", "helper"].map((name) => `process/warm/${name}.py`),
+      ],
     },
   ],
   ["health/source.ts", { name: "pluginsSource", files: ["health/plugins.py"] }],

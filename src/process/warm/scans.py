@@ -173,6 +173,17 @@ class Scans:
             if type(importer) is importlib.machinery.FileFinder and self.known(path, False) is None:
                 self.scan(importer, path, False)
 
+    def recipes(self, folders):
+        """Names of what has recipes in these folders."""
+        for folder in folders:
+            for one in (self.kept.get((folder, False)) or [()])[0]:
+                try:
+                    if one.has_metadata("entry_points.txt") and "[zc.buildout]" in one.get_metadata("entry_points.txt"):
+                        yield one.project_name
+                except Exception:
+                    # A run will see.
+                    pass
+
     def rest(self):
         """Between what the helper imports: forgets what it saw of links and archives, which change unseen."""
         self.is_starting = False

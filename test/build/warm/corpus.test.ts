@@ -16,7 +16,14 @@ const bundleDriver = async (to: string): Promise<void> => {
   await bundle.write({ file: `${to}/driver/driver.mjs`, format: "esm", codeSplitting: false })
   await bundle.close()
   copyFileSync(`${root}/src/process/privileges.py`, `${to}/privileges.py`)
-  for (const file of ["launcher/launcher.py", "warm/run.py", "warm/scans.py", "warm/preload.py", "warm/helper.py"]) {
+  for (const file of [
+    "launcher/launcher.py",
+    "warm/run.py",
+    "warm/scans.py",
+    "warm/requirements.py",
+    "warm/preload.py",
+    "warm/helper.py",
+  ]) {
     copyFileSync(`${root}/src/process/${file}`, `${to}/driver/${file.split("/")[1]}`)
   }
   copyFileSync(process.execPath, `${to}/node`)
