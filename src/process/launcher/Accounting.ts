@@ -1,5 +1,5 @@
-// Asks for the entries of users: one question for all that are wanted while another one is answered, since each costs a
-// fork of the launcher.
+// Asks for the entries of users: one question for all that are wanted at once or while another one is answered, since each
+// costs a fork of the launcher.
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
@@ -7,7 +7,7 @@ import type { LaunchError } from "./Connection.ts"
 import type { Account } from "./protocol.ts"
 
 /** Of one question: a database that is far away answers as many within its time. */
-const limit = 16
+const limit = 64
 
 /** In the order of the uids; null for one without an entry. */
 export type AskForAccounts = (uids: ReadonlyArray<number>) => Effect.Effect<ReadonlyArray<Account | null>, LaunchError>
@@ -31,7 +31,8 @@ export class Accounting {
         const others = [...this.#wanted.keys()].filter((other) => other !== uid)
         return this.#answer([uid, ...others].slice(0, limit))
       })
-      return Effect.andThen(this.#turn.withPermit(work), Deferred.await(wanted))
+      // Who else asks now comes first.
+      return Effect.yieldNow.pipe(Effect.andThen(this.#turn.withPermit(work)), Effect.andThen(Deferred.await(wanted)))
     })
 
   #answer(uids: ReadonlyArray<number>): Effect.Effect<void> {

@@ -21,20 +21,32 @@ const asking = () => {
 }
 
 describe("accounts", () => {
-  it.effect("are asked for together while another question is out, and at most 16 at a time", () =>
+  it.effect("are asked for together, and at most 64 at a time", () =>
     Effect.gen(function* () {
       const { questions, wanted } = asking()
-      const uids = Array.from({ length: 20 }, (_, index) => index)
+      const uids = Array.from({ length: 70 }, (_, index) => index)
       const all = yield* wanted([...uids, 0, 5])
-      for (let count = 0; count < 3; count++) {
+      for (let count = 0; count < 2; count++) {
         const { answer, input } = yield* questions.next
         yield* answer(Effect.succeed(input.map(account)))
         yield* settle
       }
-      expect(questions.inputs).toStrictEqual([[0], uids.slice(1, 17), uids.slice(17)])
+      expect(questions.inputs).toStrictEqual([uids.slice(0, 64), uids.slice(64)])
       expect(yield* Fiber.join(all)).toStrictEqual([...uids, 0, 5].map(account))
       yield* wanted([0])
-      expect(questions.inputs).toHaveLength(4)
+      expect(questions.inputs).toHaveLength(3)
+    }),
+  )
+
+  it.effect("are asked for together while another question is out", () =>
+    Effect.gen(function* () {
+      const { questions, wanted } = asking()
+      yield* wanted([0])
+      yield* wanted([1])
+      yield* wanted([2, 3])
+      yield* (yield* questions.next).answer(Effect.succeed([account(0)]))
+      yield* settle
+      expect(questions.inputs).toStrictEqual([[0], [1, 2, 3]])
     }),
   )
 
