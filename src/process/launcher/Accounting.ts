@@ -6,10 +6,12 @@ import * as Semaphore from "effect/Semaphore"
 import type { LaunchError } from "./Connection.ts"
 import type { Account } from "./protocol.ts"
 
-/** Of one question: a database that is far away answers as many within its time. */
+/** Of one question. */
 const limit = 64
+/** Questions at once, where one of the users hangs. */
+const single = 8
 
-/** In the order of the uids; null for one without an entry. */
+/** In the order of the uids, null for one without an entry; only the first ones where the database is slow. */
 export type AskForAccounts = (uids: ReadonlyArray<number>) => Effect.Effect<ReadonlyArray<Account | null>, LaunchError>
 
 export class Accounting {
@@ -38,11 +40,16 @@ export class Accounting {
   #answer(uids: ReadonlyArray<number>): Effect.Effect<void> {
     return Effect.matchEffect(this.#ask(uids), {
       onSuccess: (accounts) =>
-        Effect.sync(() => uids.forEach((uid, index) => this.#tell(uid, Effect.succeed(accounts[index] ?? undefined)))),
+        Effect.sync(() => {
+          // Who is left asks again.
+          for (const [index, uid] of uids.slice(0, accounts.length).entries()) {
+            this.#tell(uid, Effect.succeed(accounts[index] ?? undefined))
+          }
+        }),
       // It is one of them: which one, nobody has said.
       onFailure: (error) =>
         uids.length > 1
-          ? Effect.forEach(uids, (uid) => this.#answer([uid]), { concurrency: "unbounded", discard: true })
+          ? Effect.forEach(uids, (uid) => this.#answer([uid]), { concurrency: single, discard: true })
           : Effect.sync(() => uids.forEach((uid) => this.#tell(uid, Effect.fail(error)))),
     })
   }

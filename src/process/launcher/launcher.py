@@ -15,6 +15,7 @@ import resource
 import select
 import signal
 import sys
+import time
 
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
@@ -24,6 +25,8 @@ FALLOC_FL_COLLAPSE_RANGE = 8
 OPEN_FILES = 1024
 # Enough for ten thousand services.
 AGENTS_OPEN_FILES = 524288
+# Seconds after which no further user is looked up for one question: the agent waits for twice of it.
+LOOK_UP_TIME = 5
 # From here on, no system gives them to anybody: half of 32 bits is more than many programs can read.
 NOBODYS_UIDS = 0xF0000000
 
@@ -75,15 +78,17 @@ def limited(kind, soft):
 
 def allow_open_files(pid):
     """As many as the agent of thousands of services needs, for it and for this process. No limit is ever lowered."""
+    # By now the number of an agent that has died could be somebody else's.
+    agents = [pid] if os.getppid() == pid else []
     try:
         with open("/proc/sys/fs/nr_open") as file:
             wanted = min(AGENTS_OPEN_FILES, int(file.read()))
-        for one in (pid, own_pid):
+        for one in (*agents, own_pid):
             soft, hard = resource.prlimit(one, resource.RLIMIT_NOFILE)
             if soft != resource.RLIM_INFINITY and soft < wanted:
                 more = hard if hard == resource.RLIM_INFINITY else max(hard, wanted)
                 resource.prlimit(one, resource.RLIMIT_NOFILE, (wanted, more))
-    except (OSError, ValueError):
+    except (AttributeError, OSError, ValueError):
         # Only root can: for anybody else the machine's own words stand.
         pass
 
@@ -138,8 +143,14 @@ def collapse(request, at):
 
 
 def look_up(request, at):
-    """What the user database says of each uid; null when it has no entry."""
-    return {"accounts": [account_of(uid, at) for uid in request["accounts"]]}
+    """What the user database says of each uid, null when it has no entry; of the first ones only, if it is slow."""
+    end = time.monotonic() + LOOK_UP_TIME
+    accounts = []
+    for uid in request["accounts"]:
+        accounts.append(account_of(uid, at))
+        if time.monotonic() > end:
+            break
+    return {"accounts": accounts}
 
 
 def account_of(uid, at):
@@ -180,13 +191,19 @@ def kill_user(request, at):
 def work(task, request, report):
     """A forked process: gives what the task returned, or the step that failed and its errno, through `report`."""
     steps = [""]
+    if task is not become_program:
+        # What is caught interrupts what others wrote, the user database's say.
+        for number in harmless_signals:
+            signal.signal(number, signal.SIG_IGN)
     try:
         answer = task(request, steps.append)
     except OSError as error:
         answer = {"step": steps[-1], "errno": error.errno}
     except BaseException as error:
         answer = {"step": steps[-1], "errno": 0, "why": repr(error)}
-    os.write(report, json.dumps(answer).encode())
+    data = json.dumps(answer).encode()
+    while data:
+        data = data[os.write(report, data) :]
     os._exit(127)
 
 

@@ -3,6 +3,7 @@
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { type ChildProcess, spawn } from "node:child_process"
@@ -152,6 +153,8 @@ const enclose = (pid: number, { cgroup }: Enclosure): Effect.Effect<void, Helper
 
 const startHelper = Effect.fnUntraced(function* (options: HelperOptions) {
   const { enclosure } = options
+  // Whoever knows its users answers meanwhile.
+  const looked = yield* Effect.forkScoped(confinementOf(options), { startImmediately: true })
   // What a dead agent left.
   yield* enclosure.end(undefined)
   const { conversation, pid } = yield* Effect.acquireRelease(
@@ -163,8 +166,11 @@ const startHelper = Effect.fnUntraced(function* (options: HelperOptions) {
     }),
     ({ conversation, pid }) => endHelper(conversation, pid, enclosure),
   )
-  const enclosed = Effect.andThen(Deferred.await(conversation.entered), enclose(pid, enclosure))
-  const [, confinement] = yield* Effect.all([enclosed, confinementOf(options)], { concurrency: "unbounded" })
+  // For the kernel, 0 would be the agent. One that is gone says itself why.
+  const enclosing = Effect.exit(pid > 0 ? enclose(pid, enclosure) : Effect.void)
+  const steps = [Deferred.await(conversation.entered), enclosing, Fiber.join(looked)] as const
+  const [, enclosed, confinement] = yield* Effect.all(steps, { concurrency: "unbounded" })
+  yield* enclosed
   yield* attempt("leave its memory to the kernel", () => fs.writeFileSync(`/proc/${pid}/oom_score_adj`, "0"))
   if (confinement !== undefined) yield* attempt("confine it", () => confine(pid, confinement))
   conversation.begin()

@@ -13,7 +13,8 @@ def keep_requirements(names):
     # Newer ones read by themselves, at once.
     if not hasattr(grammar, "parseString"):
         return
-    read, kept = grammar.parseString, {}
+    # Its name of today: the old one warns, in the name of whoever calls it.
+    read, kept = getattr(grammar, "parse_string", grammar.parseString), {}
 
     def read_once(text, *arguments, **options):
         # A marker would be one for all that ask.

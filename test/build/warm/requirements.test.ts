@@ -30,7 +30,7 @@ grammar = getattr(pkg_resources.packaging.requirements, "REQUIREMENT", None)
 reads = []
 if grammar is not None:
     original = grammar.parseString
-    grammar.parseString = lambda *arguments: reads.append(arguments[0]) or original(*arguments)
+    grammar.parseString = grammar.parse_string = lambda *arguments: reads.append(arguments[0]) or original(*arguments)
 
 def tell(text):
     try:

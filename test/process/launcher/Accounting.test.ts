@@ -50,6 +50,21 @@ describe("accounts", () => {
     }),
   )
 
+  it.effect("are asked for again where the answer stops before them", () =>
+    Effect.gen(function* () {
+      const { questions, wanted } = asking()
+      const all = yield* wanted([1, 2, 3])
+      yield* (yield* questions.next).answer(Effect.succeed([account(1)]))
+      yield* settle
+      yield* (yield* questions.next).answer(Effect.succeed([account(2), null]))
+      expect(yield* Fiber.join(all)).toStrictEqual([account(1), account(2), undefined])
+      expect(questions.inputs).toStrictEqual([
+        [1, 2, 3],
+        [2, 3],
+      ])
+    }),
+  )
+
   it.effect("are undefined where there is no entry", () =>
     Effect.gen(function* () {
       const { questions, wanted } = asking()

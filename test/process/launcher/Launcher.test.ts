@@ -172,8 +172,9 @@ const outputOf = (code: string): string =>
 
 describe("the agent and its launcher may have", () => {
   const most = Math.min(524_288, Number(fs.readFileSync("/proc/sys/fs/nr_open", "utf8")))
-  const allow = (limits: string, change = "limits[pid] = wanted") =>
+  const allow = (limits: string, change = "limits[pid] = wanted", parent = 7) =>
     outputOf(`
+os.getppid = lambda: ${parent}
 limits = {7: (${limits}), own_pid: (${limits})}
 def prlimit(pid, kind, wanted=None):
     if wanted:
@@ -191,6 +192,10 @@ print(*limits[7], *limits[own_pid])`)
     ["open files without a limit", "-1, -1", "-1 -1"],
   ])("%s", (_, limits, expected) => {
     expect(allow(limits)).toBe(`${expected} ${expected}\n`)
+  })
+
+  it("more, but not whoever has its number when it is gone", () => {
+    expect(allow("1024, 4096", undefined, 1)).toBe(`1024 4096 ${most} ${most}\n`)
   })
 
   it("what the machine gives them, if it does not let them have more", () => {
@@ -215,6 +220,29 @@ launcher.started(reader, 1, 7, "0")`
 describe("an answer", () => {
   it("comes when all of it has come, and until then keeps nothing else from going on", () => {
     expect(outputOf(piecemeal)).toBe('{"step": "fork", "errno": 11, "id": 1}\n')
+  })
+})
+
+describe("what it answers itself", () => {
+  it("is not interrupted, and comes however long it is", () => {
+    const output = outputOf(`
+reader, writer = os.pipe()
+for number in harmless_signals:
+    signal.signal(number, lambda *_: None)
+if os.fork() == 0:
+    os.close(reader)
+    are_ignored = lambda: [signal.getsignal(number) == signal.SIG_IGN for number in harmless_signals]
+    work(lambda request, at: {"ignored": are_ignored(), "text": "x" * 200000}, {}, writer)
+os.close(writer)
+with os.fdopen(reader) as file:
+    answer = json.load(file)
+print(answer["ignored"], len(answer["text"]))`)
+    expect(output).toBe("[True, True, True, True, True] 200000\n")
+  })
+
+  it("of a slow user database are the first users only", () => {
+    const output = outputOf(`LOOK_UP_TIME = -1\nprint(len(look_up({"accounts": [0, 1, 2]}, print)["accounts"]))`)
+    expect(output).toBe("look up uid 0\n1\n")
   })
 })
 
