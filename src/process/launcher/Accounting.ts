@@ -9,7 +9,7 @@ import type { Account } from "./protocol.ts"
 /** Of one question. */
 const limit = 64
 /** Questions at once, where one of the users hangs. */
-const single = 8
+const questionsAtOnce = 8
 
 /** In the order of the uids, null for one without an entry; only the first ones where the database is slow. */
 export type AskForAccounts = (uids: ReadonlyArray<number>) => Effect.Effect<ReadonlyArray<Account | null>, LaunchError>
@@ -49,7 +49,7 @@ export class Accounting {
       // It is one of them: which one, nobody has said.
       onFailure: (error) =>
         uids.length > 1
-          ? Effect.forEach(uids, (uid) => this.#answer([uid]), { concurrency: single, discard: true })
+          ? Effect.forEach(uids, (uid) => this.#answer([uid]), { concurrency: questionsAtOnce, discard: true })
           : Effect.sync(() => uids.forEach((uid) => this.#tell(uid, Effect.fail(error)))),
     })
   }

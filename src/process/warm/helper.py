@@ -141,7 +141,7 @@ class Warm:
         self.output = os.pread(output, OUTPUT_LIMIT, 0)
         os.close(output)
         self.scans.keep(sys.path, folders)
-        keep_requirements(lambda: ["zc.buildout", *self.scans.recipes(folders)])
+        keep_requirements(self.scans.recipes(folders))
         sys.dont_write_bytecode = writes
         self.main = main.__dict__
         self.preloaded = Preloaded(folders)

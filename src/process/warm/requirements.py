@@ -6,7 +6,7 @@ import sys
 def keep_requirements(names):
     """
     Versions with a grammar of pyparsing's take as long for one as for the rest of a small profile. A run reads each text
-    once; `names`, of what all runs will ask for, are read before.
+    once; what all runs will ask for is read before: buildout itself, and `names`, of which none is taken where it is no use.
     """
     packaging = getattr(sys.modules.get("pkg_resources"), "packaging", None)
     grammar = getattr(getattr(packaging, "requirements", None), "REQUIREMENT", None)
@@ -25,7 +25,7 @@ def keep_requirements(names):
         return kept[text].copy()
 
     grammar.parseString = read_once
-    for name in names():
+    for name in ("zc.buildout", *names):
         try:
             read_once(name)
         except Exception:

@@ -46,7 +46,7 @@ def tell(text):
 texts = json.loads(sys.argv[1])
 before = [tell(text) for text in texts]
 reads.clear()
-keep_requirements(lambda: texts[:2] + ["no requirement"])
+keep_requirements([texts[1], "no requirement"])
 first = [tell(text) for text in texts]
 second = [tell(text) for text in texts]
 print(json.dumps({"before": before, "first": first, "second": second, "hasGrammar": grammar is not None, "reads": reads}))
